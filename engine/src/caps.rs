@@ -1,0 +1,48 @@
+//! What a device allows, as plain data: the planner and the kernels decide by it, and tests lower it.
+
+/// Limits and optional features of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caps {
+    /// Bytes that one binding may cover.
+    pub binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub buffer_bytes: u64,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// Invocations in one workgroup.
+    pub workgroup_invocations: u32,
+    /// Workgroups along one axis of a dispatch.
+    pub workgroups_axis: u32,
+    /// Storage buffers that one kernel may bind.
+    pub storage_buffers: u32,
+    /// Where in a buffer a binding may start, in bytes.
+    pub offset_alignment: u64,
+    /// Whether shaders may compute in f16.
+    pub shader_f16: bool,
+    /// Smallest and largest subgroup, where shaders may use them.
+    pub subgroups: Option<(u32, u32)>,
+}
+
+impl Default for Caps {
+    /// The limits that WebGPU guarantees everywhere, and no optional feature.
+    fn default() -> Caps {
+        Caps {
+            binding_bytes: 128 << 20,
+            buffer_bytes: 256 << 20,
+            workgroup_bytes: 16 << 10,
+            workgroup_invocations: 256,
+            workgroups_axis: 65_535,
+            storage_buffers: 8,
+            offset_alignment: 256,
+            shader_f16: false,
+            subgroups: None,
+        }
+    }
+}
+
+impl Caps {
+    /// The limits of the CPU device: what the address space holds.
+    pub fn unlimited() -> Caps {
+        Caps { binding_bytes: u64::MAX, buffer_bytes: u64::MAX, ..Caps::default() }
+    }
+}

@@ -1,0 +1,224 @@
+//! Devices: the GPUs that the system offers, and the CPU device that is always there.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::caps::Caps;
+
+mod adapters;
+mod gpu;
+
+pub use adapters::{AdapterReport, adapters};
+pub(crate) use gpu::{CounterCells, Gpu, Pipeline, STEP_BYTES};
+pub use gpu::Counters;
+
+/// Why a device can't be had, or what became of it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No adapter is what was asked for.
+    #[error("no device matches {wanted}; there are: {found}")]
+    NotFound {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
+    },
+    /// Several adapters are what was asked for.
+    #[error("{wanted} matches several devices: {found}")]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// Those that match.
+        found: String,
+    },
+    /// Not the form of a choice of device.
+    #[error("{0} is no device: wanted auto, cpu, software, vulkan:N, metal:N, dx12:N or name:PART")]
+    Unreadable(String),
+    /// The driver refused to open the adapter.
+    #[error("{adapter} can't be opened: {reason}")]
+    Refused {
+        /// The adapter.
+        adapter: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// The adapter is under a limit that every kernel needs.
+    #[error("{adapter} allows {had} for {limit}, {needed} are needed")]
+    Limit {
+        /// The adapter.
+        adapter: String,
+        /// The limit.
+        limit: &'static str,
+        /// What the kernels need.
+        needed: u64,
+        /// What it allows.
+        had: u64,
+    },
+    /// Memory ran out.
+    #[error("out of memory on the device for {what} of {bytes} bytes")]
+    OutOfMemory {
+        /// Which buffer.
+        what: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The device is gone.
+    #[error("the device was lost: {0}")]
+    Lost(String),
+    /// The driver rejected a shader.
+    #[error("shader {name} was rejected: {reason}")]
+    Shader {
+        /// The kernel's file and choices.
+        name: String,
+        /// The compiler's words.
+        reason: String,
+    },
+    /// A mistake of ours that the driver noticed.
+    #[error("invalid use of the device: {0}")]
+    Validation(String),
+}
+
+/// Which device to use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// A real GPU if there is one, else the CPU device.
+    #[default]
+    Auto,
+    /// The CPU device.
+    Cpu,
+    /// The first software adapter (lavapipe, WARP): for tests.
+    Software,
+    /// The adapter of this backend and number, as `devices` prints them.
+    Adapter {
+        /// `vulkan`, `metal` or `dx12`.
+        backend: String,
+        /// Its number among the backend's adapters.
+        index: usize,
+    },
+    /// The one adapter whose name contains this, in any case.
+    Name(String),
+}
+
+impl FromStr for Choice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Choice, DeviceError> {
+        let unreadable = || DeviceError::Unreadable(text.to_string());
+        match text {
+            "auto" => return Ok(Choice::Auto),
+            "cpu" => return Ok(Choice::Cpu),
+            "software" => return Ok(Choice::Software),
+            _ => {}
+        }
+        match text.split_once(':') {
+            Some(("name", part)) if !part.is_empty() => Ok(Choice::Name(part.to_string())),
+            Some((backend @ ("vulkan" | "metal" | "dx12" | "webgpu"), index)) => {
+                let index = index.parse().map_err(|_| unreadable())?;
+                Ok(Choice::Adapter { backend: backend.to_string(), index })
+            }
+            _ => Err(unreadable()),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Auto => f.write_str("auto"),
+            Choice::Cpu => f.write_str("cpu"),
+            Choice::Software => f.write_str("software"),
+            Choice::Adapter { backend, index } => write!(f, "{backend}:{index}"),
+            Choice::Name(part) => write!(f, "name:{part}"),
+        }
+    }
+}
+
+/// A device that plans run on. Cheap to clone.
+#[derive(Clone)]
+pub struct Device {
+    pub(crate) kind: Kind,
+    caps: Arc<Caps>,
+    why: Arc<str>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Cpu(Arc<CounterCells>),
+    Gpu(Arc<Gpu>),
+}
+
+impl Device {
+    /// The CPU device.
+    pub fn cpu() -> Device {
+        Device { kind: Kind::Cpu(Arc::default()), caps: Arc::new(Caps::unlimited()), why: "asked for".into() }
+    }
+
+    /// Opens the device of a choice.
+    pub async fn open(choice: &Choice) -> Result<Device, DeviceError> {
+        match adapters::choose(choice).await? {
+            adapters::Chosen::Cpu(why) => Ok(Device { why: why.into(), ..Device::cpu() }),
+            adapters::Chosen::Adapter(adapter, why) => {
+                let gpu = Gpu::open(adapter).await?;
+                Ok(Device { caps: Arc::new(gpu.caps.clone()), kind: Kind::Gpu(Arc::new(gpu)), why: why.into() })
+            }
+        }
+    }
+
+    /// Takes over a wgpu device that the program already has. What the engine submits goes through `queue`.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Device {
+        let gpu = Gpu::adopt(device, queue);
+        Device { caps: Arc::new(gpu.caps.clone()), kind: Kind::Gpu(Arc::new(gpu)), why: "given by the program".into() }
+    }
+
+    /// What it allows.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The same device with lower limits or fewer features, to try what a smaller one would do.
+    pub fn with_caps(mut self, change: impl FnOnce(&mut Caps)) -> Device {
+        let mut caps = (*self.caps).clone();
+        change(&mut caps);
+        self.caps = Arc::new(caps);
+        self
+    }
+
+    /// Its name: `cpu`, or the adapter's.
+    pub fn name(&self) -> &str {
+        match &self.kind {
+            Kind::Cpu(_) => "cpu",
+            Kind::Gpu(gpu) => &gpu.name,
+        }
+    }
+
+    /// Whether it is the CPU device.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.kind, Kind::Cpu(_))
+    }
+
+    /// Why this device was chosen.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// What was asked of the device since it was opened.
+    pub fn counters(&self) -> Counters {
+        match &self.kind {
+            Kind::Cpu(cells) => cells.read(),
+            Kind::Gpu(gpu) => gpu.counters.read(),
+        }
+    }
+}
+
+/// Lets the browser run what waits between tokens and chunks; natively there is nothing to wait for.
+pub async fn yield_now() {
+    #[cfg(target_arch = "wasm32")]
+    gpu::macrotask().await;
+}
+
+/// Adds to a counter.
+pub(crate) fn count(cell: &std::sync::atomic::AtomicU64, n: u64) {
+    CounterCells::add(cell, n);
+}

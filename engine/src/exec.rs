@@ -1,0 +1,301 @@
+//! Execution: a plan's buffers on a device, and its runs on inputs, states and step values. Knows no tokens.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::device::{Device, DeviceError, Kind};
+use crate::graph::Weight;
+use crate::plan::{Plan, PlanWeight, StateLayout};
+use crate::step::Step;
+use crate::tensor::Desc;
+
+mod cpu;
+mod gpu;
+
+/// Weights on a device, found by what fills them; shared by every plan that reads them.
+#[derive(Clone)]
+pub struct Weights {
+    device: Device,
+    stored: HashMap<(Weight, Desc), Stored>,
+}
+
+#[derive(Clone)]
+enum Stored {
+    Cpu(Arc<cpu::Parts>),
+    Gpu(Arc<Vec<wgpu::Buffer>>),
+}
+
+/// Where one weight is filled, piece by piece.
+pub struct Filling<'a> {
+    weights: &'a mut Weights,
+    key: (Weight, Desc),
+    cpu: cpu::Parts,
+    gpu: Vec<wgpu::Buffer>,
+}
+
+impl Weights {
+    /// No weights yet.
+    pub fn new(device: &Device) -> Weights {
+        Weights { device: device.clone(), stored: HashMap::new() }
+    }
+
+    /// Whether a weight of a plan is there.
+    pub fn contains(&self, weight: &PlanWeight) -> bool {
+        self.stored.contains_key(&(weight.weight.clone(), weight.desc.clone()))
+    }
+
+    /// Makes room for a weight.
+    pub async fn fill(&mut self, weight: &PlanWeight) -> Result<Filling<'_>, DeviceError> {
+        let key = (weight.weight.clone(), weight.desc.clone());
+        let bytes = |rows: u32| rows as usize * weight.desc.row_bytes();
+        let (mut cpu, mut gpu) = (Vec::new(), Vec::new());
+        match &self.device.kind {
+            Kind::Cpu(_) => cpu.extend(weight.parts.iter().map(|p| vec![0; bytes(p.count).div_ceil(4)])),
+            Kind::Gpu(device) => {
+                let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+                for part in &weight.parts {
+                    gpu.push(device.buffer(&weight.label, bytes(part.count) as u64, usage).await?);
+                }
+            }
+        }
+        Ok(Filling { weights: self, key, cpu, gpu })
+    }
+
+    /// Waits until what was written has arrived, so that uploads don't pile up.
+    pub async fn flush(&self) -> Result<(), DeviceError> {
+        match &self.device.kind {
+            Kind::Cpu(_) => Ok(()),
+            Kind::Gpu(gpu) => {
+                gpu.queue.submit([]);
+                gpu.wait().await
+            }
+        }
+    }
+
+    fn get(&self, weight: &PlanWeight) -> &Stored {
+        self.stored.get(&(weight.weight.clone(), weight.desc.clone())).expect("the weights of every plan are loaded before it is prepared")
+    }
+}
+
+impl Filling<'_> {
+    /// Writes words from byte `offset` of part `part` on.
+    pub fn write(&mut self, part: usize, offset: usize, words: &[u32]) {
+        match &self.weights.device.kind {
+            Kind::Cpu(_) => self.cpu[part][offset / 4..][..words.len()].copy_from_slice(words),
+            Kind::Gpu(device) => device.write(&self.gpu[part], offset as u64, bytemuck::cast_slice(words)),
+        }
+    }
+
+    /// The weight is whole.
+    pub fn finish(self) {
+        let stored = match &self.weights.device.kind {
+            Kind::Cpu(_) => Stored::Cpu(Arc::new(self.cpu)),
+            Kind::Gpu(_) => Stored::Gpu(Arc::new(self.gpu)),
+        };
+        self.weights.stored.insert(self.key, stored);
+    }
+}
+
+/// The states of a session on a device.
+pub struct States {
+    layout: Arc<StateLayout>,
+    kind: StatesKind,
+}
+
+enum StatesKind {
+    Cpu(Vec<cpu::Parts>),
+    Gpu(gpu::GpuStates),
+}
+
+impl States {
+    /// States as a session starts with: zeros, or a weight.
+    pub async fn new(device: &Device, layout: &Arc<StateLayout>, plan: &Plan, weights: &Weights) -> Result<States, DeviceError> {
+        let kind = match &device.kind {
+            Kind::Cpu(_) => {
+                let part = |bytes: u64| vec![0; bytes as usize / 4];
+                StatesKind::Cpu(layout.states.iter().map(|s| s.parts.iter().map(|p| part(p.bytes)).collect()).collect())
+            }
+            Kind::Gpu(gpu) => StatesKind::Gpu(gpu::GpuStates::new(gpu.clone(), layout).await?),
+        };
+        let mut states = States { layout: layout.clone(), kind };
+        states.reset(plan, weights);
+        Ok(states)
+    }
+
+    /// The layout of the states.
+    pub fn layout(&self) -> &Arc<StateLayout> {
+        &self.layout
+    }
+
+    /// Puts every state back to its start.
+    pub fn reset(&mut self, plan: &Plan, weights: &Weights) {
+        let layout = self.layout.clone();
+        for (s, place) in layout.states.iter().enumerate() {
+            let Some(initial) = &place.initial else {
+                self.zero(s);
+                continue;
+            };
+            let weight = plan.weights.iter().find(|w| w.weight == *initial).expect("a plan lists the start of every state");
+            // Every sequence starts at the same rows.
+            for first in (0..place.desc.rows()).step_by(weight.desc.rows()) {
+                self.copy_weight(s, first, weight, weights);
+            }
+        }
+    }
+
+    fn zero(&mut self, state: usize) {
+        match &mut self.kind {
+            StatesKind::Cpu(states) => states[state].iter_mut().for_each(|part| part.fill(0)),
+            StatesKind::Gpu(states) => states.zero(&self.layout.states[state]),
+        }
+    }
+
+    fn copy_weight(&mut self, state: usize, first: usize, weight: &PlanWeight, weights: &Weights) {
+        for part in 0..weight.parts.len() {
+            let rows = weight.parts[part];
+            let row_bytes = weight.desc.row_bytes() as u64;
+            let mut from = 0;
+            for (target, to, bytes) in self.layout.ranges(state, first + rows.first as usize, rows.count as usize) {
+                match (&mut self.kind, weights.get(weight)) {
+                    (StatesKind::Cpu(states), Stored::Cpu(weight)) => {
+                        let words = &weight[part][from as usize / 4..][..bytes as usize / 4];
+                        states[state][target][to as usize / 4..][..words.len()].copy_from_slice(words);
+                    }
+                    (StatesKind::Gpu(states), Stored::Gpu(weight)) => {
+                        states.copy(&weight[part], from, &self.layout.states[state].parts[target], to, bytes);
+                    }
+                    _ => unreachable!("weights and states are on one device"),
+                }
+                from += bytes;
+            }
+            debug_assert_eq!(from, u64::from(rows.count) * row_bytes);
+        }
+    }
+
+    /// Writes rows of a state from row `first` on.
+    pub fn write(&mut self, state: usize, first: usize, words: &[u32]) {
+        let row = self.layout.states[state].desc.row_bytes() / 4;
+        let mut from = 0;
+        for (part, to, bytes) in self.layout.ranges(state, first, words.len() / row) {
+            let piece = &words[from..from + bytes as usize / 4];
+            match &mut self.kind {
+                StatesKind::Cpu(states) => states[state][part][to as usize / 4..][..piece.len()].copy_from_slice(piece),
+                StatesKind::Gpu(states) => states.write(&self.layout.states[state].parts[part], to, piece),
+            }
+            from += piece.len();
+        }
+    }
+
+    /// Reads `count` rows of every state, the rows of one sequence of `sequences`.
+    pub async fn read(&self, sequence: usize, sequences: usize) -> Result<Vec<Vec<u32>>, DeviceError> {
+        let mut all = Vec::new();
+        for (s, place) in self.layout.states.iter().enumerate() {
+            let rows = place.desc.rows() / sequences;
+            let mut words = Vec::with_capacity(rows * place.desc.row_bytes() / 4);
+            for (part, from, bytes) in self.layout.ranges(s, sequence * rows, rows) {
+                match &self.kind {
+                    StatesKind::Cpu(states) => words.extend_from_slice(&states[s][part][from as usize / 4..][..bytes as usize / 4]),
+                    StatesKind::Gpu(states) => words.extend(states.read(&place.parts[part], from, bytes).await?),
+                }
+            }
+            all.push(words);
+        }
+        Ok(all)
+    }
+
+    /// A copy on the same device.
+    pub async fn duplicate(&self) -> Result<States, DeviceError> {
+        let kind = match &self.kind {
+            StatesKind::Cpu(states) => StatesKind::Cpu(states.clone()),
+            StatesKind::Gpu(states) => StatesKind::Gpu(states.duplicate(&self.layout).await?),
+        };
+        Ok(States { layout: self.layout.clone(), kind })
+    }
+}
+
+/// A plan made ready on a device: pipelines, buffers, bindings.
+pub struct Program {
+    device: Device,
+    plan: Arc<Plan>,
+    kind: ProgramKind,
+}
+
+enum ProgramKind {
+    Cpu(cpu::CpuProgram),
+    Gpu(gpu::GpuProgram),
+}
+
+/// A run under way.
+pub struct Run {
+    kind: RunKind,
+}
+
+enum RunKind {
+    Done(Vec<Vec<u32>>),
+    Gpu(gpu::GpuRun),
+}
+
+impl Program {
+    /// Prepares `plan`, whose weights are loaded.
+    pub async fn new(device: &Device, plan: Arc<Plan>, weights: &Weights) -> Result<Program, DeviceError> {
+        let stored: Vec<&Stored> = plan.weights.iter().map(|w| weights.get(w)).collect();
+        let kind = match &device.kind {
+            Kind::Cpu(_) => {
+                let parts = |stored: &&Stored| match stored {
+                    Stored::Cpu(parts) => parts.clone(),
+                    Stored::Gpu(_) => unreachable!("weights and plan are on one device"),
+                };
+                ProgramKind::Cpu(cpu::CpuProgram::new(plan.clone(), stored.iter().map(parts).collect()))
+            }
+            Kind::Gpu(gpu) => {
+                let buffers = |stored: &&Stored| match stored {
+                    Stored::Gpu(buffers) => buffers.clone(),
+                    Stored::Cpu(_) => unreachable!("weights and plan are on one device"),
+                };
+                let weights = stored.iter().map(buffers).collect();
+                ProgramKind::Gpu(gpu::GpuProgram::new(gpu.clone(), plan.clone(), weights).await?)
+            }
+        };
+        Ok(Program { device: device.clone(), plan, kind })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Starts a run: writes the inputs (name and words), runs all steps in one submit, and takes a copy of the outputs in
+    /// `reads` (name, and how many words), which [`Run::finish`] returns.
+    pub fn run(&self, states: &mut States, step: &Step, inputs: &[(&str, &[u32])], reads: &[(&str, usize)]) -> Result<Run, DeviceError> {
+        let kind = match (&self.kind, &mut states.kind) {
+            (ProgramKind::Cpu(program), StatesKind::Cpu(states)) => {
+                let outputs = program.run(states, step, inputs, reads);
+                let Kind::Cpu(cells) = &self.device.kind else { unreachable!("a CPU program is on the CPU device") };
+                let up = size_of_val(&step.head) + size_of_val(&step.sequences[..]) + inputs.iter().map(|i| size_of_val(i.1)).sum::<usize>();
+                for (cell, n) in [
+                    (&cells.dispatches, self.plan.steps.len()),
+                    (&cells.passes, 1),
+                    (&cells.submits, 1),
+                    (&cells.bytes_up, up),
+                    (&cells.bytes_down, outputs.iter().map(|o| o.len() * 4).sum()),
+                ] {
+                    crate::device::count(cell, n as u64);
+                }
+                RunKind::Done(outputs)
+            }
+            (ProgramKind::Gpu(program), StatesKind::Gpu(states)) => RunKind::Gpu(program.run(states, step, inputs, reads)?),
+            _ => unreachable!("plan and states are on one device"),
+        };
+        Ok(Run { kind })
+    }
+}
+
+impl Run {
+    /// Waits for the run and returns the words of the outputs that were asked for.
+    pub async fn finish(self) -> Result<Vec<Vec<u32>>, DeviceError> {
+        match self.kind {
+            RunKind::Done(outputs) => Ok(outputs),
+            RunKind::Gpu(run) => run.finish().await,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The CPU device: a plan's steps, each by its kernel's reference.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::kernels::{Args, In, Out};
+use crate::plan::{Place, Plan};
+use crate::step::Step;
+
+/// Words of a value in several parts.
+pub(super) type Parts = Vec<Vec<u32>>;
+
+/// A plan with its weights and buffers.
+pub(super) struct CpuProgram {
+    plan: Arc<Plan>,
+    weights: Vec<Arc<Parts>>,
+    slots: Mutex<Vec<Vec<u32>>>,
+}
+
+impl CpuProgram {
+    pub(super) fn new(plan: Arc<Plan>, weights: Vec<Arc<Parts>>) -> CpuProgram {
+        let slots = plan.slots.iter().map(|bytes| vec![0; *bytes as usize / 4]).collect();
+        CpuProgram { plan, weights, slots: Mutex::new(slots) }
+    }
+
+    /// Runs the plan and returns the words of the outputs in `reads`: the name, and how many words.
+    pub(super) fn run(&self, states: &mut [Parts], step: &Step, inputs: &[(&str, &[u32])], reads: &[(&str, usize)]) -> Vec<Vec<u32>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for port in &self.plan.inputs {
+            if let (Place::Slot(slot), Some((_, words))) = (port.place, inputs.iter().find(|i| i.0 == port.name)) {
+                slots[slot][..words.len()].copy_from_slice(words);
+            }
+        }
+        for s in &self.plan.steps {
+            let (read, written) = s.places.split_at(s.io.inputs.len());
+            // Outputs leave their place while the kernel runs; the planner never reads a buffer that a step writes.
+            let mut taken: Vec<Vec<u32>> = written.iter().map(|p| std::mem::take(self.words(&mut slots, states, *p))).collect();
+            let view = |place: &Place| -> &[u32] {
+                match *place {
+                    Place::Slot(slot) => &slots[slot],
+                    Place::Weight { weight, part } => &self.weights[weight][part],
+                    Place::State { state, part } => &states[state][part],
+                }
+            };
+            let inputs = read.iter().zip(&s.io.inputs).map(|(p, operand)| In { operand, words: view(p) }).collect();
+            let outputs = taken.iter_mut().zip(&s.io.outputs).map(|(words, operand)| Out { operand, words }).collect();
+            s.op.kernel().reference(&mut Args { step, part: s.part, inputs, outputs });
+            for (place, words) in written.iter().zip(taken) {
+                *self.words(&mut slots, states, *place) = words;
+            }
+        }
+        let read = |&(name, words): &(&str, usize)| {
+            let place = self.plan.output(name).map(|port| port.place);
+            place.map_or(Vec::new(), |place| self.words(&mut slots, states, place)[..words].to_vec())
+        };
+        reads.iter().map(read).collect()
+    }
+
+    fn words<'a>(&self, slots: &'a mut [Vec<u32>], states: &'a mut [Parts], place: Place) -> &'a mut Vec<u32> {
+        match place {
+            Place::Slot(slot) => &mut slots[slot],
+            Place::State { state, part } => &mut states[state][part],
+            Place::Weight { .. } => unreachable!("no step writes a weight"),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The GPU executor: one pass and one submit a run, bind groups by owner.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::device::{DeviceError, Gpu, STEP_BYTES, count};
+use crate::device::Pipeline;
+use crate::plan::{Place, Plan, StateLayout, StatePart, StatePlace};
+use crate::step::{Part, Step};
+
+/// The states' buffers, and the bind groups over them that each program made.
+pub(super) struct GpuStates {
+    gpu: Arc<Gpu>,
+    buffers: Vec<wgpu::Buffer>,
+    /// By program: the group 2 of each step, made on the session's first run of it.
+    groups: Vec<(usize, Arc<Vec<Option<wgpu::BindGroup>>>)>,
+}
+
+const STATE_USAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
+
+impl GpuStates {
+    pub(super) async fn new(gpu: Arc<Gpu>, layout: &StateLayout) -> Result<GpuStates, DeviceError> {
+        let mut buffers = Vec::new();
+        for bytes in &layout.buffers {
+            buffers.push(gpu.buffer("session state", *bytes, STATE_USAGE).await?);
+        }
+        Ok(GpuStates { gpu, buffers, groups: Vec::new() })
+    }
+
+    fn encode(&self, work: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        work(&mut encoder);
+        self.gpu.queue.submit([encoder.finish()]);
+        count(&self.gpu.counters.submits, 1);
+    }
+
+    pub(super) fn zero(&mut self, place: &StatePlace) {
+        self.encode(|e| place.parts.iter().for_each(|p| e.clear_buffer(&self.buffers[p.buffer], p.offset, Some(p.bytes))));
+    }
+
+    pub(super) fn copy(&mut self, from: &wgpu::Buffer, offset: u64, part: &StatePart, to: u64, bytes: u64) {
+        self.encode(|e| e.copy_buffer_to_buffer(from, offset, &self.buffers[part.buffer], part.offset + to, bytes));
+    }
+
+    pub(super) fn write(&mut self, part: &StatePart, to: u64, words: &[u32]) {
+        self.gpu.write(&self.buffers[part.buffer], part.offset + to, bytemuck::cast_slice(words));
+    }
+
+    pub(super) async fn read(&self, part: &StatePart, from: u64, bytes: u64) -> Result<Vec<u32>, DeviceError> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.gpu.buffer("read back", bytes, usage).await?;
+        self.encode(|e| e.copy_buffer_to_buffer(&self.buffers[part.buffer], part.offset + from, &staging, 0, bytes));
+        self.gpu.read(&staging, bytes).await
+    }
+
+    pub(super) async fn duplicate(&self, layout: &StateLayout) -> Result<GpuStates, DeviceError> {
+        let copy = GpuStates::new(self.gpu.clone(), layout).await?;
+        self.encode(|e| {
+            for (from, to) in self.buffers.iter().zip(&copy.buffers) {
+                e.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+            }
+        });
+        self.gpu.check()?;
+        Ok(copy)
+    }
+}
+
+/// One dispatch, ready to be encoded.
+struct GpuStep {
+    pipeline: Arc<Pipeline>,
+    /// Groups 0 and 1.
+    groups: [Option<wgpu::BindGroup>; 2],
+    /// Where in the table its part is.
+    part_offset: u32,
+}
+
+pub(super) struct GpuProgram {
+    gpu: Arc<Gpu>,
+    plan: Arc<Plan>,
+    steps: Vec<GpuStep>,
+    slots: Vec<wgpu::Buffer>,
+    step_buffer: wgpu::Buffer,
+    step_group: wgpu::BindGroup,
+    /// Staging buffers to read back through, free ones.
+    staging: Arc<Mutex<Vec<wgpu::Buffer>>>,
+    step_bytes: Mutex<Vec<u8>>,
+    id: usize,
+}
+
+/// The group of an operand's owner, and its binding there.
+fn bindings(places: &[Place]) -> Vec<(u32, u32)> {
+    let mut next = [0u32; 3];
+    let group = |place: &Place| match place {
+        Place::Slot(_) => 0,
+        Place::Weight { .. } => 1,
+        Place::State { .. } => 2,
+    };
+    let mut binding = |place: &Place| {
+        let group = group(place);
+        next[group] += 1;
+        (group as u32, next[group] - 1)
+    };
+    places.iter().map(&mut binding).collect()
+}
+
+impl GpuProgram {
+    pub(super) async fn new(gpu: Arc<Gpu>, plan: Arc<Plan>, weights: Vec<Arc<Vec<wgpu::Buffer>>>) -> Result<GpuProgram, DeviceError> {
+        static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let mut slots = Vec::new();
+        for bytes in &plan.slots {
+            slots.push(gpu.buffer("plan slot", *bytes, usage).await?);
+        }
+        // Each distinct part has an entry of a constant table, found by dynamic offset.
+        const ENTRY: usize = 256;
+        let mut parts: Vec<Part> = Vec::new();
+        let mut table = Vec::new();
+        let mut steps = Vec::new();
+        for step in &plan.steps {
+            let entry = parts.iter().position(|p| *p == step.part).unwrap_or_else(|| {
+                table.resize(parts.len() * ENTRY, 0u8);
+                table.extend_from_slice(bytemuck::bytes_of(&step.part));
+                parts.push(step.part);
+                parts.len() - 1
+            });
+            let places = bindings(&step.places);
+            let pipeline = gpu.pipeline(&step.launch, &places).await?;
+            let buffer = |place: &Place| match *place {
+                Place::Slot(slot) => Some(&slots[slot]),
+                Place::Weight { weight, part } => Some(&weights[weight][part]),
+                Place::State { .. } => None,
+            };
+            let group = |group: usize| {
+                let entries: Vec<_> = step
+                    .places
+                    .iter()
+                    .zip(&places)
+                    .filter(|(_, (g, _))| *g == group as u32)
+                    .filter_map(|(place, (_, binding))| {
+                        Some(wgpu::BindGroupEntry { binding: *binding, resource: buffer(place)?.as_entire_binding() })
+                    })
+                    .collect();
+                let layout = pipeline.layouts[group].as_ref()?;
+                let descriptor = wgpu::BindGroupDescriptor { label: Some(&step.label), layout, entries: &entries };
+                Some(gpu.device.create_bind_group(&descriptor))
+            };
+            let groups = [group(0), group(1)];
+            steps.push(GpuStep { pipeline, groups, part_offset: (entry * ENTRY) as u32 });
+        }
+        table.resize(parts.len().max(1) * ENTRY, 0);
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let step_buffer = gpu.buffer("step values", STEP_BYTES as u64, uniform).await?;
+        let part_buffer = gpu.buffer("parts", table.len() as u64, uniform).await?;
+        gpu.write(&part_buffer, 0, &table);
+        let part_binding =
+            wgpu::BufferBinding { buffer: &part_buffer, offset: 0, size: wgpu::BufferSize::new(size_of::<Part>() as u64) };
+        let step_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("step values"),
+            layout: &gpu.step_layout,
+            entries: &[
+                wgpu::BindGroupEntry { binding: 0, resource: step_buffer.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Buffer(part_binding) },
+            ],
+        });
+        gpu.check()?;
+        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (staging, step_bytes) = (Arc::default(), Mutex::default());
+        Ok(GpuProgram { gpu, plan, steps, slots, step_buffer, step_group, staging, step_bytes, id })
+    }
+
+    /// The group 2 of each step over a session's states, made on its first run.
+    fn state_groups(&self, states: &mut GpuStates) -> Arc<Vec<Option<wgpu::BindGroup>>> {
+        if let Some((_, groups)) = states.groups.iter().find(|g| g.0 == self.id) {
+            return groups.clone();
+        }
+        let group = |(step, gpu_step): (&crate::plan::PlanStep, &GpuStep)| {
+            let mut entries = Vec::new();
+            for (place, (_, binding)) in step.places.iter().zip(bindings(&step.places)) {
+                let Place::State { state, part } = *place else { continue };
+                let part = &self.plan.states.states[state].parts[part];
+                let buffer = &states.buffers[part.buffer];
+                let range = wgpu::BufferBinding { buffer, offset: part.offset, size: wgpu::BufferSize::new(part.bytes) };
+                entries.push(wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(range) });
+            }
+            let layout = gpu_step.pipeline.layouts[2].as_ref()?;
+            let descriptor = wgpu::BindGroupDescriptor { label: Some(&step.label), layout, entries: &entries };
+            Some(self.gpu.device.create_bind_group(&descriptor))
+        };
+        let groups: Arc<Vec<_>> = Arc::new(self.plan.steps.iter().zip(&self.steps).map(group).collect());
+        states.groups.push((self.id, groups.clone()));
+        groups
+    }
+
+    pub(super) fn run(&self, states: &mut GpuStates, step: &Step, inputs: &[(&str, &[u32])], reads: &[(&str, usize)]) -> Result<GpuRun, DeviceError> {
+        let gpu = &self.gpu;
+        for port in &self.plan.inputs {
+            if let (Place::Slot(slot), Some((_, words))) = (port.place, inputs.iter().find(|i| i.0 == port.name)) {
+                gpu.write(&self.slots[slot], 0, bytemuck::cast_slice(words));
+            }
+        }
+        {
+            let mut bytes = self.step_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            step.write_bytes(&mut bytes);
+            gpu.write(&self.step_buffer, 0, &bytes);
+        }
+        let state_groups = self.state_groups(states);
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            let mut dispatches = 0;
+            for ((planned, ready), state_group) in self.plan.steps.iter().zip(&self.steps).zip(state_groups.iter()) {
+                let [x, y] = planned.launch.grid.folded(step, planned.part, self.plan.caps.workgroups_axis);
+                if x == 0 {
+                    continue;
+                }
+                pass.set_pipeline(&ready.pipeline.pipeline);
+                for (i, group) in ready.groups.iter().chain([state_group]).enumerate() {
+                    if let Some(group) = group {
+                        pass.set_bind_group(i as u32, group, &[]);
+                    }
+                }
+                pass.set_bind_group(3, &self.step_group, &[ready.part_offset]);
+                pass.dispatch_workgroups(x, y, 1);
+                dispatches += 1;
+            }
+            count(&gpu.counters.dispatches, dispatches);
+            count(&gpu.counters.passes, 1);
+        }
+        let total: u64 = reads.iter().map(|r| r.1 as u64 * 4).sum();
+        let staging = if total == 0 { None } else { Some(self.take_staging(total)) };
+        let mut at = 0;
+        for (name, words) in reads {
+            let (Some(staging), Some(port)) = (&staging, self.plan.output(name)) else { continue };
+            let (buffer, offset) = match port.place {
+                Place::Slot(slot) => (&self.slots[slot], 0),
+                Place::State { state, part } => {
+                    let part = &self.plan.states.states[state].parts[part];
+                    (&states.buffers[part.buffer], part.offset)
+                }
+                Place::Weight { .. } => unreachable!("a weight is no output"),
+            };
+            encoder.copy_buffer_to_buffer(buffer, offset, staging, at, *words as u64 * 4);
+            at += *words as u64 * 4;
+        }
+        gpu.queue.submit([encoder.finish()]);
+        count(&gpu.counters.submits, 1);
+        gpu.check()?;
+        let lengths = reads.iter().map(|r| r.1).collect();
+        Ok(GpuRun { gpu: gpu.clone(), staging, pool: self.staging.clone(), total, lengths })
+    }
+
+    /// A staging buffer of at least `bytes`, kept from an earlier run where one fits.
+    fn take_staging(&self, bytes: u64) -> wgpu::Buffer {
+        let mut pool = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(i) = pool.iter().position(|b| b.size() >= bytes) {
+            return pool.swap_remove(i);
+        }
+        self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read back"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+}
+
+/// A submitted run.
+pub(super) struct GpuRun {
+    gpu: Arc<Gpu>,
+    staging: Option<wgpu::Buffer>,
+    pool: Arc<Mutex<Vec<wgpu::Buffer>>>,
+    total: u64,
+    lengths: Vec<usize>,
+}
+
+impl GpuRun {
+    pub(super) async fn finish(self) -> Result<Vec<Vec<u32>>, DeviceError> {
+        let Some(staging) = self.staging else {
+            return self.gpu.wait().await.map(|()| vec![Vec::new(); self.lengths.len()]);
+        };
+        let words = self.gpu.read(&staging, self.total).await?;
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).push(staging);
+        let mut rest = &words[..];
+        let mut outputs = Vec::new();
+        for length in self.lengths {
+            let (output, after) = rest.split_at(length);
+            outputs.push(output.to_vec());
+            rest = after;
+        }
+        Ok(outputs)
+    }
+}

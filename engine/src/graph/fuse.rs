@@ -1,0 +1,205 @@
+//! Rewrites a graph into one with fewer nodes that computes the same. Each rule names the pattern that it replaces; a
+//! fused kernel's reference calls the references it stands for.
+
+use super::{Graph, Node, Pack, Source, ValueId, Weight};
+use crate::kernels::Op;
+use crate::kernels::causal_conv::CausalConv;
+use crate::kernels::layer_norm::LayerNorm;
+use crate::kernels::matmul::Matmul;
+use crate::kernels::matvec::Matvec;
+
+/// Applies every rule, in the order in which one makes room for the next.
+pub fn fuse(mut graph: Graph) -> Graph {
+    pack_projections(&mut graph);
+    norm_into_matvec(&mut graph);
+    gate_into_layer_norm(&mut graph);
+    residual_into_node(&mut graph);
+    graph
+}
+
+/// How often a value is read, counting its column ranges, the graph's outputs and the states' newest versions.
+fn uses(graph: &Graph, value: ValueId) -> usize {
+    let inputs = graph.nodes.iter().flat_map(|n| &n.inputs).filter(|v| graph.base(**v) == value).count();
+    let outputs = graph.outputs.iter().filter(|o| graph.base(o.1) == value).count();
+    inputs + outputs + graph.states.iter().filter(|s| s.current == value).count()
+}
+
+/// The node that yields a value.
+fn maker(graph: &Graph, value: ValueId) -> Option<usize> {
+    match graph.values[value.0].source {
+        Source::Node { node, .. } => Some(node),
+        _ => None,
+    }
+}
+
+/// Whether one of the nodes in `range` updates `value` in place, so that reading it before or after differs.
+fn updated_within(graph: &Graph, mut range: std::ops::Range<usize>, value: ValueId) -> bool {
+    range.any(|n| {
+        let node = &graph.nodes[n];
+        node.op.kernel().updates().iter().any(|(input, _)| graph.base(node.inputs[*input]) == graph.base(value))
+    })
+}
+
+/// Removes a node whose outputs nobody reads any more.
+fn remove(graph: &mut Graph, gone: usize) {
+    graph.nodes.remove(gone);
+    for value in &mut graph.values {
+        if let Source::Node { node, .. } = &mut value.source
+            && *node > gone
+        {
+            *node -= 1;
+        }
+    }
+}
+
+/// `product(x, w₁) … product(x, wₙ)` → one product with the weights stacked, and its columns.
+fn pack_projections(graph: &mut Graph) {
+    let plain = |node: &Node| {
+        matches!(node.op, Op::Matmul(Matmul { residual: false }) | Op::Matvec(Matvec { norm: None, residual: false }))
+    };
+    // The tensors behind a plain product's weight.
+    let tensors = |graph: &Graph, node: usize| -> Option<Vec<String>> {
+        let node = &graph.nodes[node];
+        match &graph.values[node.inputs.get(1)?.0].source {
+            Source::Weight(Weight::Tensors { names, pack: Pack::Stacked }) if plain(node) => Some(names.clone()),
+            _ => None,
+        }
+    };
+    for first in 0.. {
+        if first >= graph.nodes.len() {
+            break;
+        }
+        let alike = |graph: &Graph, n: usize| {
+            let (node, lead) = (&graph.nodes[n], &graph.nodes[first]);
+            let dtype = |node: &Node| graph.desc(node.inputs[1]).dtype;
+            node.op == lead.op && node.inputs[0] == lead.inputs[0] && dtype(node) == dtype(lead)
+        };
+        let members: Vec<usize> =
+            (first..graph.nodes.len()).filter(|n| tensors(graph, *n).is_some() && alike(graph, *n)).collect();
+        if members.first() != Some(&first) || members.len() < 2 {
+            continue;
+        }
+        let names: Vec<String> = members.iter().filter_map(|n| tensors(graph, *n)).flatten().collect();
+        let rows: Vec<usize> = members.iter().map(|n| graph.desc(graph.nodes[*n].inputs[1]).rows()).collect();
+        let label = members.iter().map(|n| graph.nodes[*n].label.as_str()).collect::<Vec<_>>().join("|");
+        let mut desc = graph.desc(graph.nodes[first].inputs[1]).clone();
+        desc.shape[0] = rows.iter().sum();
+        let wide = graph.desc(graph.nodes[first].inputs[0]).with_width(desc.rows());
+        let weight = graph.weight(&names.iter().map(String::as_str).collect::<Vec<_>>(), Pack::Stacked, desc);
+        let whole = graph.push(label.clone(), wide, Source::Node { node: first, output: 0 });
+        let mut start = 0;
+        for (member, rows) in members.iter().zip(rows) {
+            become_columns(graph, graph.nodes[*member].outputs[0], whole, start);
+            start += rows;
+        }
+        let lead = &mut graph.nodes[first];
+        (lead.label, lead.inputs[1], lead.outputs) = (label, weight, vec![whole]);
+        members[1..].iter().rev().for_each(|gone| remove(graph, *gone));
+    }
+}
+
+/// Makes `value`, and every column range of it, a column range of `whole` from `start` on.
+fn become_columns(graph: &mut Graph, value: ValueId, whole: ValueId, start: usize) {
+    for v in &mut graph.values {
+        if let Source::Columns { of, start: offset } = &mut v.source
+            && *of == value
+        {
+            (*of, *offset) = (whole, *offset + start);
+        }
+    }
+    graph.values[value.0].source = Source::Columns { of: whole, start };
+}
+
+/// `matvec(rms_norm(x), w)` → `matvec` with the norm in front.
+fn norm_into_matvec(graph: &mut Graph) {
+    let mut at = 0;
+    while at < graph.nodes.len() {
+        let node = &graph.nodes[at];
+        if let Op::Matvec(Matvec { norm: None, residual: false }) = node.op
+            && let Some(before) = maker(graph, node.inputs[0])
+            && let Op::RmsNorm(norm) = graph.nodes[before].op.clone()
+            && uses(graph, node.inputs[0]) == 1
+            && !updated_within(graph, before..at, graph.nodes[before].inputs[0])
+        {
+            let inputs = vec![graph.nodes[before].inputs[0], node.inputs[1], graph.nodes[before].inputs[1]];
+            graph.nodes[at].op = Matvec { norm: Some(norm), residual: false }.into();
+            graph.nodes[at].inputs = inputs;
+            remove(graph, before);
+        } else {
+            at += 1;
+        }
+    }
+}
+
+/// `gelu_gate(g, layer_norm(x))` → `layer_norm` with the gate behind.
+fn gate_into_layer_norm(graph: &mut Graph) {
+    let mut at = 0;
+    while at < graph.nodes.len() {
+        let node = &graph.nodes[at];
+        if let Op::GeluGate(_) = node.op
+            && let Some(before) = maker(graph, node.inputs[1])
+            && let Op::LayerNorm(LayerNorm { eps, gated: false }) = graph.nodes[before].op
+            && uses(graph, node.inputs[1]) == 1
+            && !updated_within(graph, before..at, graph.nodes[before].inputs[0])
+        {
+            let mut inputs = graph.nodes[before].inputs.clone();
+            inputs.push(node.inputs[0]);
+            graph.nodes[at].op = LayerNorm { eps, gated: true }.into();
+            graph.nodes[at].inputs = inputs;
+            remove(graph, before);
+        } else {
+            at += 1;
+        }
+    }
+}
+
+/// `add(r, f(x, …))` → `f` that adds to r in place, for the products and the convolution of one filter.
+fn residual_into_node(graph: &mut Graph) {
+    let mut at = 0;
+    while at < graph.nodes.len() {
+        let node = &graph.nodes[at];
+        if let Op::Add(_) = node.op
+            && let Some(before) = maker(graph, node.inputs[1])
+            && graph.nodes[before].outputs[0] == node.inputs[1]
+            && uses(graph, node.inputs[1]) == 1
+            && let Some(op) = with_residual(&graph.nodes[before].op)
+            && movable(graph, before, at)
+        {
+            // The whole node moves to where the sum was: the residual may be made after the node's own place.
+            let mut moved = graph.nodes[before].clone();
+            moved.op = op;
+            moved.inputs.push(node.inputs[0]);
+            moved.outputs[0] = node.outputs[0];
+            for (output, value) in moved.outputs.iter().enumerate() {
+                graph.values[value.0].source = Source::Node { node: at, output };
+            }
+            graph.nodes[at] = moved;
+            remove(graph, before);
+        } else {
+            at += 1;
+        }
+    }
+}
+
+/// Whether node `from` may run at the place of node `to` instead: nothing in between reads its other outputs, or updates
+/// what it reads, or reads what it updates.
+fn movable(graph: &Graph, from: usize, to: usize) -> bool {
+    let node = &graph.nodes[from];
+    let between = from + 1..to;
+    let read_between = |v: ValueId| graph.nodes[between.clone()].iter().any(|n| n.inputs.iter().any(|i| graph.base(*i) == v));
+    let updated = node.op.kernel().updates();
+    !node.outputs[1..].iter().any(|v| read_between(*v))
+        && !node.inputs.iter().any(|v| updated_within(graph, between.clone(), *v))
+        && !updated.iter().any(|(input, _)| read_between(graph.base(node.inputs[*input])))
+}
+
+fn with_residual(op: &Op) -> Option<Op> {
+    match op {
+        Op::Matmul(Matmul { residual: false }) => Some(Matmul { residual: true }.into()),
+        Op::Matvec(Matvec { norm, residual: false }) => Some(Matvec { norm: norm.clone(), residual: true }.into()),
+        Op::CausalConv(CausalConv { filters: 1, taps, residual: false }) => {
+            Some(CausalConv { filters: 1, taps: *taps, residual: true }.into())
+        }
+        _ => None,
+    }
+}

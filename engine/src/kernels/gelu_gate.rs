@@ -1,0 +1,31 @@
+//! The output gate of a TTT layer.
+
+use super::*;
+use crate::vector::gelu;
+
+/// y = gelu_tanh(gate) ∘ x, all `[rows, width]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GeluGate;
+
+impl Kernel for GeluGate {
+    fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
+        infer_gated(inputs)
+    }
+
+    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
+        vec![launch_gated("gelu_gate", io).part("gelu")]
+    }
+
+    fn reference(&self, args: &mut Args<'_>) {
+        reference_gated(args, gelu);
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        Cost::streaming(io, 10.0 * io.outputs[0].desc.len() as f64)
+    }
+}
+
+/// See [`Kernel`].
+pub fn cases() -> Vec<Case> {
+    cases_gated(|| GeluGate.into())
+}

@@ -1,0 +1,86 @@
+//! Layer normalisation of each row, and the output gate of a TTT layer after it.
+
+use super::*;
+use crate::vector::gelu;
+
+/// y = γ ∘ (x − mean) / sqrt(var + eps) + β with the population variance, then, if gated, ∘ gelu_tanh(gate).
+/// Inputs: x `[rows, width]`, γ and β `[width]`, and the gate `[rows, width]` if `gated`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNorm {
+    /// Added to the variance.
+    pub eps: f32,
+    /// Whether a fourth input gates the result.
+    pub gated: bool,
+}
+
+impl Kernel for LayerNorm {
+    fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
+        expect_inputs(inputs, if self.gated { 4 } else { 3 })?;
+        let width = inputs[0].width();
+        expect_rows(inputs, 0, inputs[0], width)?;
+        expect_weight(inputs, 1, width)?;
+        expect_weight(inputs, 2, width)?;
+        if self.gated {
+            expect_rows(inputs, 3, inputs[0], width)?;
+        }
+        Ok(vec![inputs[0].with_width(width)])
+    }
+
+    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
+        let x = &io.inputs[0];
+        let launch = rowwise("layer_norm", &io.outputs[0].desc)
+            .part("workgroup_sum")
+            .size("X_STRIDE", x.stride)
+            .size("X_OFFSET", x.offset)
+            .set("EPS", self.eps);
+        let Some(gate) = io.inputs.get(3) else {
+            return vec![launch.bind(&["x", "gamma", "beta", "y"]).part("gate_none")];
+        };
+        vec![launch.bind(&["x", "gamma", "beta", "gate", "y"]).part("gate_gelu").part("gelu").size("GATE_STRIDE", gate.stride).size("GATE_OFFSET", gate.offset)]
+    }
+
+    fn reference(&self, args: &mut Args<'_>) {
+        let (x, gamma, beta) = (args.inputs[0], args.inputs[1].f32s(), args.inputs[2].f32s());
+        let gate = args.inputs.get(3).copied();
+        let y = &mut args.outputs[0];
+        let width = y.width();
+        for (r, y) in y.rows(x.live(args.step)).chunks_mut(width).enumerate() {
+            let x = x.row(r);
+            let mean = x.iter().sum::<f32>() / width as f32;
+            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / width as f32;
+            let scale = (variance + self.eps).sqrt().recip();
+            for (c, y) in y.iter_mut().enumerate() {
+                *y = (x[c] - mean) * scale * gamma[c] + beta[c];
+            }
+            if let Some(gate) = gate {
+                for (y, gate) in y.iter_mut().zip(gate.row(r)) {
+                    *y *= gelu(*gate);
+                }
+            }
+        }
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        Cost::streaming(io, if self.gated { 17.0 } else { 7.0 } * io.outputs[0].desc.len() as f64)
+    }
+}
+
+/// See [`Kernel`].
+pub fn cases() -> Vec<Case> {
+    let case = |rows, width, fill, gated| {
+        let vector = |seed, base| CaseInput::weight(Desc::fixed(DType::F32, &[width]), Fill::Uniform { seed, base, amplitude: 0.5 });
+        let mut inputs = vec![CaseInput::activation(Desc::tokens(rows, width), fill), vector(2, 1.0), vector(3, 0.0)];
+        if gated {
+            inputs.push(CaseInput::activation(Desc::tokens(rows, width), Fill::uniform(4, 20.0)));
+        }
+        Case::new(format!("{rows}x{width} {fill:?} gated {gated}"), LayerNorm { eps: 1e-6, gated }, rows, inputs).bound(1e-4)
+    };
+    vec![
+        case(1, 1, Fill::uniform(1, 1.0), false),
+        case(2, 255, Fill::uniform(1, 1e-2), true),
+        case(3, 256, Fill::uniform(1, 1e4), false),
+        case(2, 257, Fill::Constant(3.0), true),
+        case(2, 1000, Fill::Uniform { seed: 1, base: 100.0, amplitude: 1.0 }, false),
+        case(65_537, 3, Fill::uniform(1, 1.0), true).thorough(),
+    ]
+}

@@ -1,0 +1,196 @@
+//! The matrix product of many rows with a weight.
+
+use rayon::prelude::*;
+
+use super::embed::{expect_matrix, weight_format};
+use super::*;
+use crate::vector::{View, product};
+
+/// y[t, n] = Σₖ x[t, k] · w[n, k], added to the last input in place if `residual`.
+/// Inputs: x `[rows, k]`, w `[n, k]` in a weight format, and with `residual` y `[rows, n]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matmul {
+    /// Whether the result is added to a third input.
+    pub residual: bool,
+}
+
+/// What both products of rows with a weight accept, with the residual at `residual`.
+pub(super) fn infer_product(inputs: &[&Desc], residual: Option<usize>) -> Result<Vec<Desc>, OpError> {
+    let x = inputs[0];
+    if x.dtype != DType::F32 {
+        return Err(OpError::input(inputs, 0, "f32"));
+    }
+    expect_matrix(inputs, 1, Some(x.width()))?;
+    let y = x.with_width(inputs[1].rows());
+    if let Some(residual) = residual {
+        expect_rows(inputs, residual, x, y.width())?;
+    }
+    Ok(vec![y])
+}
+
+/// The work of either product.
+pub(super) fn cost_product(io: &Io, residual: bool, moved: impl Fn(f64, f64, f64) -> f64) -> Cost {
+    let (x, w, y) = (&io.inputs[0].desc, &io.inputs[1].desc, &io.outputs[0]);
+    let mut cost = Cost::streaming(io, 2.0 * (x.len() * w.rows()) as f64);
+    if residual {
+        cost = cost.and_read(y);
+    }
+    let (x_bytes, w_bytes) = ((x.len() * 4) as f64, (w.len() * w.dtype.bytes()) as f64);
+    cost.moved = moved(x_bytes, w_bytes, cost.least - x_bytes - w_bytes);
+    cost
+}
+
+/// The filling of the hole that reads activations in groups of four.
+pub(super) fn row_format(x: &Operand) -> &'static str {
+    if x.by_fours() { "rows_by_fours" } else { "rows_scalar" }
+}
+
+/// Rows and columns of y that a workgroup of 16 × 16 threads computes per thread.
+const THREADS: usize = 16;
+
+impl Matmul {
+    fn tile(&self, io: &Io, rows: usize, columns: usize) -> Launch {
+        let (x, w, y) = (&io.inputs[0], &io.inputs[1], &io.outputs[0]);
+        let grid = Grid(vec![
+            Extent::new(Live::Part, (THREADS * columns) as u32),
+            Extent::new(Live::of(x.desc.axis, x.desc.rows()), (THREADS * rows) as u32),
+        ]);
+        Launch::new("matmul", grid)
+            .bind(&["x", "w", "y"])
+            .part(weight_format(w))
+            .part(row_format(x))
+            .part(if self.residual { "store_residual" } else { "store_plain" })
+            .constant("TILE_ROWS", rows)
+            .constant("TILE_COLUMNS", columns)
+            .size("K", x.desc.width())
+            .size("N", y.desc.width())
+            .size("ROWS", x.desc.rows())
+            .size("AXIS", x.desc.axis as usize)
+            .size("X_STRIDE", x.stride)
+            .size("X_OFFSET", x.offset)
+            .size("W_STRIDE", w.stride)
+    }
+}
+
+impl Kernel for Matmul {
+    fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
+        expect_inputs(inputs, if self.residual { 3 } else { 2 })?;
+        infer_product(inputs, self.residual.then_some(2))
+    }
+
+    fn updates(&self) -> Vec<(usize, usize)> {
+        if self.residual { vec![(2, 0)] } else { Vec::new() }
+    }
+
+    fn divisible(&self) -> Vec<usize> {
+        vec![1]
+    }
+
+    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
+        // A tall tile loads each weight less often; a flat one wastes less on a short prompt.
+        let (tall, flat) = (self.tile(io, 4, 4), self.tile(io, 1, 4));
+        if io.inputs[0].desc.rows() > 32 { vec![tall, flat] } else { vec![flat, tall] }
+    }
+
+    fn reference(&self, args: &mut Args<'_>) {
+        const PANEL: usize = 64;
+        thread_local! {
+            // The panel of widened weights and the product with it, kept so that no call allocates.
+            static SCRATCH: std::cell::RefCell<(Vec<f32>, Vec<f32>)> = const { std::cell::RefCell::new((Vec::new(), Vec::new())) };
+        }
+        let [x, w] = args.inputs[..] else { unreachable!("two inputs are only read") };
+        let (rows, k, first) = (x.live(args.step), x.operand.desc.width(), args.part.first as usize);
+        let (count, residual) = (args.part.count as usize, self.residual);
+        if rows == 0 {
+            return;
+        }
+        let y = &mut args.outputs[0];
+        let width = y.width();
+        let y = Columns::new(y.rows(rows), width);
+        let x_view = View::new(&x.f32s()[x.operand.offset..], rows, k, x.operand.stride);
+        (0..count.div_ceil(PANEL)).into_par_iter().for_each(|panel| {
+            let start = panel * PANEL;
+            let n = PANEL.min(count - start);
+            SCRATCH.with_borrow_mut(|(weights, sums)| {
+                weights.resize(PANEL * k, 0.0);
+                sums.clear();
+                sums.resize(rows * n, 0.0);
+                for (i, row) in weights.chunks_mut(k).take(n).enumerate() {
+                    w.matrix().widen((start + i) * w.operand.stride, row);
+                }
+                product(1.0, x_view, View::new(weights, n, k, k).t(), sums, n);
+                for (r, sums) in sums.chunks(n).enumerate() {
+                    y.write(r, first + start, sums, residual);
+                }
+            });
+        });
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        let (rows, n) = (io.inputs[0].desc.rows(), io.inputs[1].desc.rows());
+        let launch = &self.variants(io, &Caps::default())[0];
+        let tile = |name| launch.consts.iter().find(|c| c.0 == name).map_or(1, |c| c.1 as usize) * THREADS;
+        let (row_tiles, column_tiles) = (rows.div_ceil(tile("TILE_ROWS")), n.div_ceil(tile("TILE_COLUMNS")));
+        cost_product(io, self.residual, |x, w, y| x * column_tiles as f64 + w * row_tiles as f64 + y)
+    }
+}
+
+/// A row-major output whose columns several threads write, each its own.
+pub(super) struct Columns<'a> {
+    cells: &'a [std::sync::atomic::AtomicU32],
+    width: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// Shares `data` between threads.
+    pub(super) fn new(data: &'a mut [f32], width: usize) -> Columns<'a> {
+        let words: &mut [u32] = bytemuck::cast_slice_mut(data);
+        #[expect(unsafe_code, reason = "std has this conversion only on nightly")]
+        // SAFETY: AtomicU32 has the size, alignment and validity of u32, and the slice is borrowed mutably for 'a.
+        let cells = unsafe { std::slice::from_raw_parts(words.as_mut_ptr().cast(), words.len()) };
+        Columns { cells, width }
+    }
+
+    /// Writes, or adds, `values` from column `start` of row `r` on.
+    pub(super) fn write(&self, r: usize, start: usize, values: &[f32], add: bool) {
+        use std::sync::atomic::Ordering::Relaxed;
+        for (cell, value) in self.cells[r * self.width + start..].iter().zip(values) {
+            let old = if add { f32::from_bits(cell.load(Relaxed)) } else { 0.0 };
+            cell.store((old + value).to_bits(), Relaxed);
+        }
+    }
+}
+
+/// The cases of either product.
+pub(super) fn cases_product(rows: &[usize], op: impl Fn(bool) -> Op) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        for (i, &rows) in rows.iter().enumerate() {
+            for (k, n) in [(1, 1), (7, 5), (16, 64), (63, 63), (65, 65), (260, 129)] {
+                let residual = (i + n) % 2 == 0;
+                let mut inputs = vec![
+                    CaseInput::activation(Desc::tokens(rows, k), Fill::uniform(1, 1.0)),
+                    CaseInput::weight(Desc::fixed(dtype, &[n, k]), Fill::uniform(2, 1.0)),
+                ];
+                if residual {
+                    inputs.push(CaseInput::activation(Desc::tokens(rows, n), Fill::uniform(3, 1.0)));
+                }
+                let case = Case::new(format!("{rows}x{k} · {dtype}[{n}, {k}] residual {residual}"), op(residual), rows, inputs);
+                cases.push(if rows * k * n > 100_000 { case.thorough() } else { case });
+            }
+        }
+    }
+    cases
+}
+
+/// See [`Kernel`].
+pub fn cases() -> Vec<Case> {
+    let mut cases = cases_product(&[1, 15, 16, 17, 63, 64, 65], |residual| Matmul { residual }.into());
+    let large = |rows: usize, k, n| {
+        let x = CaseInput::activation(Desc::tokens(rows, k), Fill::uniform(1, 1.0));
+        let w = CaseInput::weight(Desc::fixed(DType::F16, &[n, k]), Fill::uniform(2, 1.0));
+        Case::new(format!("{rows}x{k} · f16[{n}, {k}]"), Matmul { residual: false }, rows, vec![x, w]).thorough()
+    };
+    cases.extend([large(65_700, 3, 2), large(2, 3, 70_000)]);
+    cases
+}

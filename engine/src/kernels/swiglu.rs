@@ -1,0 +1,31 @@
+//! The gated activation of the feed-forward block.
+
+use super::*;
+use crate::vector::silu;
+
+/// y = silu(gate) ∘ up, all `[rows, width]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Swiglu;
+
+impl Kernel for Swiglu {
+    fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
+        infer_gated(inputs)
+    }
+
+    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
+        vec![launch_gated("swiglu", io)]
+    }
+
+    fn reference(&self, args: &mut Args<'_>) {
+        reference_gated(args, silu);
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        Cost::streaming(io, 5.0 * io.outputs[0].desc.len() as f64)
+    }
+}
+
+/// See [`Kernel`].
+pub fn cases() -> Vec<Case> {
+    cases_gated(|| Swiglu.into())
+}

@@ -1,0 +1,318 @@
+//! What the two TTT layers share: geometry, the inner norm and its gradient, and the cases.
+
+use rayon::prelude::*;
+
+use super::matmul::Columns;
+use super::*;
+use crate::vector::View;
+
+/// Heads of a TTT layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Heads of one sequence.
+    pub heads: usize,
+    /// Width of a head: a multiple of 4 up to 128.
+    pub head_dim: usize,
+    /// Tokens that one mini-batch takes, 1 to 64.
+    pub mini_batch: usize,
+}
+
+/// Added to the variance of the inner norm; hard-coded in the published model.
+const EPS: f32 = 1e-6;
+
+/// The tokens of one head of one sequence in a run.
+pub(super) struct Head<'a> {
+    pub(super) q: HeadRows<'a>,
+    pub(super) k: HeadRows<'a>,
+    pub(super) v: HeadRows<'a>,
+    lr: In<'a>,
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    token_index: &'a [f32],
+    head: usize,
+    /// Tokens that the sequence took before this run.
+    pub(super) position: usize,
+    /// Its tokens in this run.
+    pub(super) count: usize,
+    /// The first of them among the run's rows.
+    pub(super) first_row: usize,
+    /// First channel of the head in a row of the output.
+    pub(super) column: usize,
+}
+
+/// Rows of one head in a wider value.
+#[derive(Clone, Copy)]
+pub(super) struct HeadRows<'a> {
+    data: &'a [f32],
+    stride: usize,
+    width: usize,
+}
+
+impl<'a> HeadRows<'a> {
+    fn new(input: In<'a>, first_row: usize, column: usize, width: usize) -> HeadRows<'a> {
+        let o = input.operand;
+        HeadRows { data: &input.f32s()[o.offset + first_row * o.stride + column..], stride: o.stride, width }
+    }
+
+    pub(super) fn row(&self, t: usize) -> &'a [f32] {
+        &self.data[t * self.stride..][..self.width]
+    }
+
+    pub(super) fn rows(&self, t: usize, n: usize) -> View<'a> {
+        View::new(&self.data[t * self.stride..], n, self.width, self.stride)
+    }
+}
+
+impl Head<'_> {
+    pub(super) fn lr(&self, t: usize) -> f32 {
+        self.lr.row(self.first_row + t)[self.head]
+    }
+
+    /// tok_i = max(1 / (i + 1) + idx_i, 0).
+    pub(super) fn token_factor(&self, i: usize) -> f32 {
+        (1.0 / (i + 1) as f32 + self.token_index[i]).max(0.0)
+    }
+}
+
+/// Sets every row of `rows` to `row`.
+pub(super) fn rows_out(rows: &mut [f32], row: &[f32]) {
+    rows.chunks_mut(row.len()).for_each(|r| r.copy_from_slice(row));
+}
+
+/// (mean, 1 / sqrt(var + eps)).
+fn statistics(z: &[f32]) -> (f32, f32) {
+    let n = z.len() as f32;
+    let mean = z.iter().sum::<f32>() / n;
+    let variance = z.iter().map(|z| (z - mean) * (z - mean)).sum::<f32>() / n;
+    (mean, (variance + EPS).sqrt().recip())
+}
+
+/// z ← γ ∘ (z − mean) / s + β.
+pub(super) fn inner_norm(head: &Head<'_>, z: &mut [f32]) {
+    let (mean, scale) = statistics(z);
+    for ((z, gamma), beta) in z.iter_mut().zip(head.gamma).zip(head.beta) {
+        *z = gamma * (*z - mean) * scale + beta;
+    }
+}
+
+/// g = ∇_z ½‖LN(z) − (v − k)‖²: with ẑ the normalised z and u = (γ ∘ ẑ + β − v + k) ∘ γ,
+/// g = (u − mean(u) − ẑ · mean(u ∘ ẑ)) / s.
+pub(super) fn inner_gradient(head: &Head<'_>, z: &[f32], v: &[f32], k: &[f32], g: &mut [f32]) {
+    let (mean, scale) = statistics(z);
+    let (mut sum_u, mut sum_uz) = (0.0, 0.0);
+    for (i, g) in g.iter_mut().enumerate() {
+        let normed = (z[i] - mean) * scale;
+        let u = (head.gamma[i] * normed + head.beta[i] - (v[i] - k[i])) * head.gamma[i];
+        sum_u += u;
+        sum_uz += u * normed;
+        *g = u;
+    }
+    let n = z.len() as f32;
+    for (g, z) in g.iter_mut().zip(z) {
+        *g = (*g - sum_u / n - (z - mean) * scale * (sum_uz / n)) * scale;
+    }
+}
+
+/// Calls `advance` for every head of the part that has tokens, side by side.
+pub(super) fn over_heads(
+    args: &mut Args<'_>,
+    geometry: Geometry,
+    advance: impl Fn(&Head<'_>, &mut [f32], &mut [f32], &Columns<'_>) + Sync,
+) {
+    let (inputs, step, part) = (&args.inputs, args.step, args.part);
+    let [out, fast, open] = &mut args.outputs[..] else { unreachable!("three outputs") };
+    let (rows, width) = (step.head.rows as usize, out.width());
+    let (fast_width, open_width) = (fast.width(), open.width());
+    let out = Columns::new(out.rows(rows), width);
+    let states = fast.f32s().par_chunks_mut(fast_width).zip(open.f32s().par_chunks_mut(open_width));
+    states.take(part.count as usize).enumerate().for_each(|(i, (fast, open))| {
+        if let Some(head) = geometry.head(inputs, step, part.first as usize + i) {
+            advance(&head, fast, open, &out);
+        }
+    });
+}
+
+impl Geometry {
+    /// The width of the model's rows.
+    pub fn width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Elements of the small vectors, end to end: γ, β, idx.
+    pub fn params_len(&self) -> usize {
+        2 * self.width() + self.mini_batch
+    }
+
+    pub(super) fn infer(&self, inputs: &[&Desc], fast: usize, row: usize) -> Result<Vec<Desc>, OpError> {
+        expect_inputs(inputs, 6)?;
+        let attribute = |name, found: usize, wanted: &str| Err(OpError::Attribute { name, found: found.to_string(), wanted: wanted.into() });
+        if !self.head_dim.is_multiple_of(4) || !(4..=128).contains(&self.head_dim) {
+            return attribute("head_dim", self.head_dim, "a multiple of 4 up to 128");
+        }
+        if !(1..=64).contains(&self.mini_batch) {
+            return attribute("mini_batch", self.mini_batch, "1 to 64");
+        }
+        if self.heads == 0 {
+            return attribute("heads", 0, "at least 1");
+        }
+        let qk = inputs[0];
+        if qk.axis != Axis::Tokens {
+            return Err(OpError::input(inputs, 0, "one row a token"));
+        }
+        expect_rows(inputs, 0, qk, 2 * self.width())?;
+        expect_rows(inputs, 1, qk, self.width())?;
+        expect_rows(inputs, 2, qk, self.heads)?;
+        expect_weight(inputs, 3, self.params_len())?;
+        let (states, open) = (inputs[4].rows(), self.mini_batch * row);
+        for (input, width) in [(4, fast), (5, open)] {
+            let d = inputs[input];
+            let fits = d.dtype == DType::F32 && d.axis == Axis::Fixed && d.width() == width && d.rows() == states;
+            if !fits || !states.is_multiple_of(self.heads) {
+                return Err(OpError::input(inputs, input, format!("f32[sequences * {}, {width}]", self.heads)));
+            }
+        }
+        Ok(vec![qk.with_width(self.width()), inputs[4].clone(), inputs[5].clone()])
+    }
+
+    /// The tokens of state row `index`, if its sequence has any in this run.
+    pub(super) fn head<'a>(&self, inputs: &[In<'a>], step: &Step, index: usize) -> Option<Head<'a>> {
+        let (sequence, head) = (index / self.heads, index % self.heads);
+        let record = step.sequences.get(sequence).filter(|s| s.count > 0)?;
+        let first_row = record.first_row as usize;
+        let (hd, column) = (self.head_dim, head * self.head_dim);
+        let (gamma, rest) = inputs[3].f32s().split_at(self.width());
+        let (beta, token_index) = rest.split_at(self.width());
+        Some(Head {
+            q: HeadRows::new(inputs[0], first_row, column, hd),
+            k: HeadRows::new(inputs[0], first_row, self.width() + column, hd),
+            v: HeadRows::new(inputs[1], first_row, column, hd),
+            lr: inputs[2],
+            gamma: &gamma[column..][..hd],
+            beta: &beta[column..][..hd],
+            token_index,
+            head,
+            position: record.position as usize,
+            count: record.count as usize,
+            first_row,
+            column,
+        })
+    }
+
+    /// One workgroup a head and sequence.
+    /// `chunk` rows are worked on at a time.
+    pub(super) fn launch(&self, file: &'static str, io: &Io, chunk: usize) -> Launch {
+        let (qk, v, lr) = (&io.inputs[0], &io.inputs[1], &io.inputs[2]);
+        Launch::new(file, Grid(vec![Extent::new(Live::Part, 1)]))
+            .bind(&["qk", "v", "lr", "params", "out", "fast", "open"])
+            .part("ttt_head")
+            .constant("CHUNK", chunk)
+            .constant("HD", self.head_dim)
+            .size("HEADS", self.heads)
+            .size("MINI_BATCH", self.mini_batch)
+            .size("QK_STRIDE", qk.stride)
+            .size("QK_OFFSET", qk.offset)
+            .size("V_STRIDE", v.stride)
+            .size("V_OFFSET", v.offset)
+            .size("LR_STRIDE", lr.stride)
+            .size("LR_OFFSET", lr.offset)
+    }
+
+    /// Row by row where a run has few tokens a sequence, else by mini-batches.
+    pub(super) fn prefer_rows(&self, io: &Io, dual: Launch, rows: Launch) -> Vec<Launch> {
+        let sequences = io.outputs[1].desc.rows() / self.heads;
+        let capacity = io.inputs[0].desc.rows() / sequences;
+        if capacity < 4 || self.mini_batch < 4 { vec![rows, dual] } else { vec![dual, rows] }
+    }
+
+    /// The work, given that of one head and token.
+    pub(super) fn cost(&self, io: &Io, operations: f64) -> Cost {
+        let tokens = io.inputs[0].desc.rows() as f64;
+        let mut cost = Cost::streaming(io, tokens * self.heads as f64 * operations);
+        for state in &io.outputs[1..] {
+            cost = cost.and_read(state);
+        }
+        // Each mini-batch streams the fast weights: once for k W and q W, once and back for the update.
+        let mini_batches = (tokens / self.mini_batch as f64).ceil().max(1.0);
+        let fast = (io.outputs[1].desc.len() * 4) as f64;
+        cost.moved += fast * (3.0 * mini_batches - 2.0);
+        cost
+    }
+}
+
+/// Cases of either layer; `op` gives the op and the widths of its states.
+pub(super) fn cases(op: impl Fn(Geometry) -> (Op, usize, usize)) -> Vec<Case> {
+    let case = |heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| {
+        let geometry = Geometry { heads, head_dim, mini_batch };
+        let (op, fast, row) = op(geometry);
+        let sequences = runs[0].len();
+        let rows = runs.iter().map(|run| run.iter().map(|r| r.1).sum::<u32>()).max().unwrap_or(0) as usize;
+        let (width, states) = (geometry.width(), sequences * heads);
+        let state = |width, fill| CaseInput::state(Desc::fixed(DType::F32, &[states, width]), fill);
+        let inputs = vec![
+            CaseInput::activation(Desc::tokens(rows, 2 * width), Fill::uniform(1, 1.0)),
+            CaseInput::activation(Desc::tokens(rows, width), Fill::uniform(2, 1.0)),
+            CaseInput::activation(Desc::tokens(rows, heads), Fill::Uniform { seed: 3, base: 0.5, amplitude: 0.5 }),
+            CaseInput::weight(
+                Desc::fixed(DType::F32, &[geometry.params_len()]),
+                Fill::Uniform { seed: 4, base: 0.0, amplitude: 1.0 },
+            ),
+            state(fast, Fill::uniform(5, 0.3)),
+            state(mini_batch * row, Fill::uniform(6, 0.3)),
+        ];
+        let steps: Vec<_> = runs
+            .iter()
+            .map(|run| Step::new(run.iter().map(|&(position, n)| Sequence::new(position, n)).collect()))
+            .collect();
+        let name = format!("{heads} heads of {head_dim}, mini-batch {mini_batch}, {runs:?}");
+        let case = Case::new(name, op, rows, inputs).steps(steps).bound(3e-4);
+        if width * rows > 1500 { case.thorough() } else { case }
+    };
+    vec![
+        case(1, 4, 1, &[&[(0, 1)], &[(1, 3)]]),
+        case(2, 8, 16, &[&[(0, 1)], &[(1, 14)], &[(15, 1)], &[(16, 33)]]),
+        case(1, 12, 7, &[&[(3, 9)], &[(12, 1)], &[(13, 20)]]),
+        case(2, 16, 16, &[&[(5, 2), (0, 0), (15, 1)], &[(7, 30), (0, 16), (16, 17)]]),
+        case(1, 64, 16, &[&[(0, 16)], &[(16, 5)], &[(21, 12)]]),
+        case(2, 64, 64, &[&[(0, 70)], &[(70, 57)], &[(127, 2)]]),
+        case(1, 96, 16, &[&[(0, 17)], &[(17, 15)]]),
+        case(1, 128, 40, &[&[(0, 9)], &[(9, 31)], &[(40, 45)]]),
+        case(1, 100, 5, &[&[(20_000, 13)]]),
+        case(3, 20, 64, &[&[(63, 3)], &[(66, 1)]]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradient_is_the_slope_of_the_inner_loss() {
+        const N: usize = 8;
+        let numbers = |seed, base| -> Vec<f32> { (0..N).map(|i| Fill::Uniform { seed, base, amplitude: 0.8 }.value(i)).collect() };
+        let (z, v, k, gamma, beta) = (numbers(1, 0.0), numbers(2, 0.0), numbers(3, 0.0), numbers(4, 1.0), numbers(5, 0.0));
+        let loss = |z: &[f64]| -> f64 {
+            let mean = z.iter().sum::<f64>() / N as f64;
+            let variance = z.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / N as f64;
+            let scale = (variance + 1e-6).sqrt().recip();
+            let error = |i: usize| f64::from(gamma[i]) * (z[i] - mean) * scale + f64::from(beta[i]) - f64::from(v[i] - k[i]);
+            (0..N).map(|i| 0.5 * error(i).powi(2)).sum()
+        };
+        let empty = Operand::whole(Desc::tokens(1, 1));
+        let input = In { operand: &empty, words: &[0] };
+        let rows = HeadRows::new(input, 0, 0, 1);
+        let head = Head {
+            q: rows, k: rows, v: rows, lr: input, gamma: &gamma, beta: &beta, token_index: &[], head: 0, position: 0, count: 0,
+            first_row: 0, column: 0,
+        };
+        let mut g = vec![0.0; N];
+        inner_gradient(&head, &z, &v, &k, &mut g);
+        for i in 0..N {
+            let mut moved: Vec<f64> = z.iter().map(|z| f64::from(*z)).collect();
+            moved[i] += 1e-5;
+            let up = loss(&moved);
+            moved[i] -= 2e-5;
+            let slope = (up - loss(&moved)) / 2e-5;
+            assert!((slope - f64::from(g[i])).abs() < 1e-5, "element {i}: slope {slope}, gradient {}", g[i]);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The TTT-Linear layer: each head's hidden state is a linear model that takes a gradient step on every token.
+
+use super::matmul::Columns;
+use super::ttt::{Geometry, Head, inner_gradient, inner_norm, rows_out};
+use super::*;
+use crate::vector::{View, axpy, product};
+
+/// Per head, with the fast weights W `[hd, hd]` and b `[hd]` as of the start of the current mini-batch:
+///
+///   z = k W + b,  h = lr · ∇_z ½‖LN(z) − (v − k)‖²
+///   out = q + LN(q W + b − tok_i Σ_{j ≤ i} (1 + q·k_j) h_j),  tok_i = max(1/(i+1) + idx_i, 0)
+///
+/// over the rows (k_j, h_j) of the mini-batch; its last token also commits W −= tok Σ k_jᵀ h_j, b −= tok Σ h_j.
+/// (arXiv 2407.04620, dual form; the rows of an open mini-batch are state, so that any split of the tokens is the same.)
+///
+/// Inputs: qk `[tokens, 2 · heads · hd]` (all q, then all k), v `[tokens, heads · hd]`, lr `[tokens, heads]`,
+/// params (γ, β `[heads, hd]` each, idx `[mini_batch]`, end to end), fast `[sequences · heads, (hd + 1) · hd]` (W, then b; updated),
+/// open `[sequences · heads, mini_batch · 2 · hd]` (rows k, h; updated). Outputs: out `[tokens, heads · hd]`, fast, open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TttLinear {
+    /// Heads, their width and the mini-batch.
+    pub geometry: Geometry,
+}
+
+impl TttLinear {
+    /// Elements of a head's fast weights.
+    pub fn fast_len(g: &Geometry) -> usize {
+        (g.head_dim + 1) * g.head_dim
+    }
+
+    /// Elements of one open row.
+    pub fn row_len(g: &Geometry) -> usize {
+        2 * g.head_dim
+    }
+
+    /// One head over the tokens of one sequence.
+    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>) {
+        let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
+        let row = Self::row_len(&self.geometry);
+        let (w, b) = fast.split_at_mut(hd * hd);
+        let (mut zs, mut scores) = (vec![0.0; mini_batch * hd], vec![0.0; mini_batch * mini_batch]);
+        let mut t = 0;
+        while t < head.count {
+            let start = (head.position + t) % mini_batch;
+            let n = (mini_batch - start).min(head.count - t);
+            let end = start + n;
+            let weights = View::new(w, hd, hd, hd);
+            let zs = &mut zs[..n * hd];
+
+            rows_out(zs, b);
+            product(1.0, head.k.rows(t, n), weights, zs, hd);
+            for (i, z) in zs.chunks(hd).enumerate() {
+                let (k, h) = open[(start + i) * row..][..row].split_at_mut(hd);
+                k.copy_from_slice(head.k.row(t + i));
+                inner_gradient(head, z, head.v.row(t + i), k, h);
+                h.iter_mut().for_each(|h| *h *= head.lr(t + i));
+            }
+
+            rows_out(zs, b);
+            product(1.0, head.q.rows(t, n), weights, zs, hd);
+            let scores = &mut scores[..n * end];
+            scores.fill(0.0);
+            let (keys, steps) = (View::new(open, end, hd, row), View::new(&open[hd..], end, hd, row));
+            product(1.0, head.q.rows(t, n), keys.t(), scores, end);
+            for (i, scores) in scores.chunks_mut(end).enumerate() {
+                let (seen, unseen) = scores.split_at_mut(start + i + 1);
+                seen.iter_mut().for_each(|s| *s = (1.0 + *s) * head.token_factor(start + i));
+                unseen.fill(0.0);
+            }
+            product(-1.0, View::new(scores, n, end, end), steps, zs, hd);
+            for (i, z) in zs.chunks_mut(hd).enumerate() {
+                inner_norm(head, z);
+                axpy(1.0, head.q.row(t + i), z);
+                out.write(head.first_row + t + i, head.column, z, false);
+            }
+
+            if end == mini_batch {
+                let factor = -head.token_factor(mini_batch - 1);
+                product(factor, keys.t(), steps, w, hd);
+                for h in open.chunks(row) {
+                    axpy(factor, &h[hd..], b);
+                }
+            }
+            t += n;
+        }
+    }
+}
+
+impl Kernel for TttLinear {
+    fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
+        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry))
+    }
+
+    fn updates(&self) -> Vec<(usize, usize)> {
+        vec![(4, 1), (5, 2)]
+    }
+
+    fn divisible(&self) -> Vec<usize> {
+        vec![4, 5]
+    }
+
+    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
+        // Tiles of q, of k (then scores) and of z rows share 16 KiB: 16 rows up to heads of 64, 8 above.
+        let chunk = if self.geometry.head_dim <= 64 { 16 } else { 8 };
+        let dual = self.geometry.launch("ttt_linear", io, chunk).part("ttt_linear_commit");
+        let rows = self.geometry.launch("ttt_linear_rows", io, 1).part("ttt_linear_commit");
+        self.geometry.prefer_rows(io, dual, rows)
+    }
+
+    fn reference(&self, args: &mut Args<'_>) {
+        super::ttt::over_heads(args, self.geometry, |head, fast, open, out| self.advance(head, fast, open, out));
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        let hd = self.geometry.head_dim as f64;
+        // k W, q W, the rank-b update; q·k and the sum over rows for half of the mini-batch.
+        self.geometry.cost(io, 6.0 * hd * hd + 2.0 * hd * self.geometry.mini_batch as f64)
+    }
+}
+
+/// See [`Kernel`].
+pub fn cases() -> Vec<Case> {
+    super::ttt::cases(|geometry| (TttLinear { geometry }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)))
+}

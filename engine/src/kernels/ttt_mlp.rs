@@ -1,0 +1,171 @@
+//! The TTT-MLP layer: each head's hidden state is a two-layer model that takes a gradient step on every token.
+
+use super::matmul::Columns;
+use super::ttt::{Geometry, Head, inner_gradient, inner_norm, rows_out};
+use super::*;
+use crate::vector::{View, axpy, gelu, product};
+
+/// Per head, with the fast weights W1 `[hd, 4hd]`, b1, W2 `[4hd, hd]`, b2 as of the start of the current mini-batch:
+///
+///   z1 = k W1 + b1,  x2 = gelu(z1),  z2 = x2 W2 + b2
+///   h2 = lr · ∇_z2 ½‖LN(z2) − (v − k)‖²,  h1 = (h2 W2ᵀ) ∘ gelu'(z1)
+///   x̄2 = gelu(q W1 + b1 − tok_i Σ_{j ≤ i} (1 + q·k_j) h1_j)
+///   out = q + LN(x̄2 W2 + b2 − tok_i Σ_{j ≤ i} (1 + x̄2·x2_j) h2_j)
+///
+/// and the last token of a mini-batch commits both layers as [`super::ttt_linear::TttLinear`] does its one.
+///
+/// Inputs and outputs as there, with fast `[sequences · heads, 8hd² + 5hd]` (W1, b1, W2, b2) and open
+/// `[sequences · heads, mini_batch · 10hd]` (rows k, h1, x2, h2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TttMlp {
+    /// Heads, their width and the mini-batch.
+    pub geometry: Geometry,
+}
+
+/// The derivative of GELU, with the published code's rounded constants.
+fn gelu_slope(x: f32) -> f32 {
+    let t = (0.797_884_56 * x * (1.0 + 0.044715 * x * x)).tanh();
+    0.5 * x * (1.0 - t * t) * (0.797_884_56 + 0.107_032_224_3 * x * x) + 0.5 * (1.0 + t)
+}
+
+impl TttMlp {
+    /// Elements of a head's fast weights.
+    pub fn fast_len(g: &Geometry) -> usize {
+        (8 * g.head_dim + 5) * g.head_dim
+    }
+
+    /// Elements of one open row.
+    pub fn row_len(g: &Geometry) -> usize {
+        10 * g.head_dim
+    }
+
+    /// One head over the tokens of one sequence.
+    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>) {
+        let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
+        let (wide, row) = (4 * hd, Self::row_len(&self.geometry));
+        let (w1, rest) = fast.split_at_mut(hd * wide);
+        let (b1, rest) = rest.split_at_mut(wide);
+        let (w2, b2) = rest.split_at_mut(wide * hd);
+        let mut hidden = vec![0.0; mini_batch * wide];
+        let (mut zs, mut scores) = (vec![0.0; mini_batch * hd], vec![0.0; mini_batch * mini_batch]);
+        let mut t = 0;
+        while t < head.count {
+            let start = (head.position + t) % mini_batch;
+            let n = (mini_batch - start).min(head.count - t);
+            let end = start + n;
+            let (first, second) = (View::new(w1, hd, wide, wide), View::new(w2, wide, hd, hd));
+            let (hidden, zs) = (&mut hidden[..n * wide], &mut zs[..n * hd]);
+
+            rows_out(hidden, b1);
+            product(1.0, head.k.rows(t, n), first, hidden, wide);
+            for (i, z1) in hidden.chunks(wide).enumerate() {
+                let (k, rest) = open[(start + i) * row..][..row].split_at_mut(hd);
+                k.copy_from_slice(head.k.row(t + i));
+                rest[wide..2 * wide].iter_mut().zip(z1).for_each(|(x2, z1)| *x2 = gelu(*z1));
+            }
+            rows_out(zs, b2);
+            product(1.0, View::new(&open[start * row + hd + wide..], n, wide, row), second, zs, hd);
+            for (i, z2) in zs.chunks(hd).enumerate() {
+                let h2 = &mut open[(start + i) * row + hd + 2 * wide..][..hd];
+                inner_gradient(head, z2, head.v.row(t + i), head.k.row(t + i), h2);
+                h2.iter_mut().for_each(|h| *h *= head.lr(t + i));
+            }
+            for (i, z1) in hidden.chunks(wide).enumerate() {
+                let (k_h1_x2, h2) = open[(start + i) * row..][..row].split_at_mut(hd + 2 * wide);
+                let h1 = &mut k_h1_x2[hd..hd + wide];
+                h1.fill(0.0);
+                product(1.0, View::new(h2, 1, hd, hd), second.t(), h1, wide);
+                h1.iter_mut().zip(z1).for_each(|(h1, z1)| *h1 *= gelu_slope(*z1));
+            }
+
+            // q and then x̄2 against the rows that each token has seen: scores (1 + a·b_j) tok_i, zero for what is to come.
+            let mut seen = |a: View<'_>, b: View<'_>, steps: View<'_>, z: &mut [f32], width: usize| {
+                let scores = &mut scores[..n * end];
+                scores.fill(0.0);
+                product(1.0, a, b.t(), scores, end);
+                for (i, scores) in scores.chunks_mut(end).enumerate() {
+                    let (seen, unseen) = scores.split_at_mut(start + i + 1);
+                    seen.iter_mut().for_each(|s| *s = (1.0 + *s) * head.token_factor(start + i));
+                    unseen.fill(0.0);
+                }
+                product(-1.0, View::new(scores, n, end, end), steps, z, width);
+            };
+            let part = |offset: usize, width: usize| View::new(&open[offset..], end, width, row);
+            let (k, h1, x2, h2) = (part(0, hd), part(hd, wide), part(hd + wide, wide), part(hd + 2 * wide, hd));
+            rows_out(hidden, b1);
+            product(1.0, head.q.rows(t, n), first, hidden, wide);
+            seen(head.q.rows(t, n), k, h1, hidden, wide);
+            hidden.iter_mut().for_each(|x| *x = gelu(*x));
+            rows_out(zs, b2);
+            product(1.0, View::new(hidden, n, wide, wide), second, zs, hd);
+            seen(View::new(hidden, n, wide, wide), x2, h2, zs, hd);
+            for (i, z) in zs.chunks_mut(hd).enumerate() {
+                inner_norm(head, z);
+                axpy(1.0, head.q.row(t + i), z);
+                out.write(head.first_row + t + i, head.column, z, false);
+            }
+
+            if end == mini_batch {
+                let factor = -head.token_factor(mini_batch - 1);
+                product(factor, k.t(), h1, w1, wide);
+                product(factor, x2.t(), h2, w2, hd);
+                for row in open.chunks(row) {
+                    axpy(factor, &row[hd..hd + wide], b1);
+                    axpy(factor, &row[hd + 2 * wide..], b2);
+                }
+            }
+            t += n;
+        }
+    }
+}
+
+impl Kernel for TttMlp {
+    fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
+        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry))
+    }
+
+    fn updates(&self) -> Vec<(usize, usize)> {
+        vec![(4, 1), (5, 2)]
+    }
+
+    fn divisible(&self) -> Vec<usize> {
+        vec![4, 5]
+    }
+
+    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
+        // A tile of rows of 4hd and three of hd share 16 KiB: 8 rows up to heads of 64, 4 above.
+        let chunk = if self.geometry.head_dim <= 64 { 8 } else { 4 };
+        let dual = self.geometry.launch("ttt_mlp", io, chunk).part("ttt_mlp_commit").part("gelu").part("gelu_slope");
+        let rows = self.geometry.launch("ttt_mlp_rows", io, 1).part("ttt_mlp_commit").part("gelu").part("gelu_slope");
+        self.geometry.prefer_rows(io, dual, rows)
+    }
+
+    fn reference(&self, args: &mut Args<'_>) {
+        super::ttt::over_heads(args, self.geometry, |head, fast, open, out| self.advance(head, fast, open, out));
+    }
+
+    fn cost(&self, io: &Io) -> Cost {
+        let hd = self.geometry.head_dim as f64;
+        // k W1, x2 W2, h2 W2ᵀ, q W1, x̄2 W2 and two rank-b updates; the sums over rows for half of the mini-batch.
+        self.geometry.cost(io, 56.0 * hd * hd + 10.0 * hd * self.geometry.mini_batch as f64)
+    }
+}
+
+/// See [`Kernel`].
+pub fn cases() -> Vec<Case> {
+    super::ttt::cases(|geometry| (TttMlp { geometry }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slope_is_that_of_gelu() {
+        for i in -60..60 {
+            let x = i as f32 / 10.0;
+            let slope = (gelu(x + 1e-2) - gelu(x - 1e-2)) / 2e-2;
+            assert!((slope - gelu_slope(x)).abs() < 1e-4, "at {x}: {slope} and {}", gelu_slope(x));
+        }
+    }
+}

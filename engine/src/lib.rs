@@ -1,0 +1,14 @@
+//! Fastweight
+pub mod caps;
+pub mod device;
+pub mod exec;
+pub mod graph;
+pub mod kernels;
+pub mod load;
+pub mod models;
+pub mod plan;
+pub mod shader;
+pub mod step;
+pub mod tensor;
+pub mod verify;
+mod vector;

@@ -1,0 +1,161 @@
+//! Checkpoints on disk: a file or a folder, and what lies beside it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Checkpoint, LoadError, Reading, Source, safetensors, stream, truncated};
+
+/// The largest text file (config, tokenizer, index) that is read whole.
+const MAX_TEXT: u64 = 64 << 20;
+
+/// A file that is read in pieces.
+pub struct FileSource {
+    name: String,
+    length: u64,
+    file: Mutex<File>,
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> LoadError {
+    LoadError::Io { file: path.display().to_string(), source }
+}
+
+impl FileSource {
+    /// Opens a file.
+    pub fn open(path: &Path) -> Result<FileSource, LoadError> {
+        let file = File::open(path).map_err(|e| io_error(path, e))?;
+        let metadata = file.metadata().map_err(|e| io_error(path, e))?;
+        if metadata.is_dir() {
+            return Err(io_error(path, ErrorKind::IsADirectory.into()));
+        }
+        Ok(FileSource { name: path.display().to_string(), length: metadata.len(), file: Mutex::new(file) })
+    }
+}
+
+impl Source for FileSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, offset: u64, length: usize) -> Reading<'_> {
+        let read = || {
+            if offset.checked_add(length as u64).is_none_or(|end| end > self.length) {
+                return Err(truncated(self, "a read", offset, length));
+            }
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut bytes = vec![0; length];
+            let result = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes));
+            result.map_err(|source| LoadError::Io { file: self.name.clone(), source })?;
+            Ok(bytes)
+        };
+        Box::pin(std::future::ready(read()))
+    }
+}
+
+/// What was found at a path.
+pub struct Opened {
+    /// The weights.
+    pub checkpoint: Checkpoint,
+    /// `config.json`, if there is one.
+    pub config: Option<serde_json::Value>,
+    /// `tokenizer.json`, if there is one.
+    pub tokenizer: Option<Vec<u8>>,
+    /// `generation_config.json`, if there is one.
+    pub generation: Option<serde_json::Value>,
+}
+
+/// Opens a model: a folder in the Hugging Face layout or with the authors' stream, or one of its weight files.
+pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
+    let metadata = std::fs::metadata(path).map_err(|e| io_error(path, e))?;
+    let (folder, files) = if metadata.is_dir() {
+        (path.to_path_buf(), weight_files(path)?)
+    } else {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (folder.to_path_buf(), vec![path.to_path_buf()])
+    };
+    let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default() };
+    for (i, file) in files.iter().enumerate() {
+        let source = FileSource::open(file)?;
+        let tensors = if file.extension().is_some_and(|e| e == "safetensors") {
+            safetensors::catalogue(&source, i).await?
+        } else if is_stream(file) {
+            stream::catalogue(&source).await?
+        } else {
+            let wanted = "a .safetensors file, a streaming_train_state or a folder with one of them";
+            return Err(LoadError::invalid(&file.display().to_string(), "the kind of file", "unknown", wanted));
+        };
+        for (name, info) in tensors {
+            if checkpoint.tensors.insert(name.clone(), info).is_some() {
+                return Err(LoadError::invalid(source.name(), format!("tensor {name}"), "in two files", "one"));
+            }
+        }
+        checkpoint.sources.push(Box::new(source));
+    }
+    let json = |name: &str| -> Result<Option<serde_json::Value>, LoadError> {
+        let Some(bytes) = text(&folder.join(name))? else { return Ok(None) };
+        let file = folder.join(name).display().to_string();
+        let value = serde_json::from_slice(&bytes).map_err(|e| LoadError::invalid(&file, "its content", e, "JSON"))?;
+        Ok(Some(value))
+    };
+    Ok(Opened {
+        config: json("config.json")?,
+        generation: json("generation_config.json")?,
+        tokenizer: text(&folder.join("tokenizer.json"))?,
+        checkpoint,
+    })
+}
+
+fn is_stream(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("streaming_"))
+}
+
+/// The weight files of a folder.
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let index = folder.join("model.safetensors.index.json");
+    if let Some(bytes) = text(&index)? {
+        let files = safetensors::index_files(&index.display().to_string(), &bytes)?;
+        return Ok(files.into_iter().map(|f| folder.join(f)).collect());
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| io_error(folder, e))?;
+    let mut found: Vec<PathBuf> = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| io_error(folder, e))?.path();
+        if path.is_file() && (path.extension().is_some_and(|e| e == "safetensors") || is_stream(&path)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    let whole = folder.join("model.safetensors");
+    if found.contains(&whole) {
+        return Ok(vec![whole]);
+    }
+    match found.len() {
+        1 => Ok(found),
+        n => {
+            let wanted = "model.safetensors, model.safetensors.index.json or one weight file";
+            Err(LoadError::invalid(&folder.display().to_string(), "the folder", format!("with {n} weight files"), wanted))
+        }
+    }
+}
+
+/// A file read whole, if it is there.
+fn text(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io_error(path, e)),
+    };
+    let length = file.metadata().map_err(|e| io_error(path, e))?.len();
+    if length > MAX_TEXT {
+        let found = format!("{length} bytes long");
+        return Err(LoadError::invalid(&path.display().to_string(), "the file", found, format!("at most {MAX_TEXT} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.read_to_end(&mut bytes).map_err(|e| io_error(path, e))?;
+    Ok(Some(bytes))
+}

@@ -1,0 +1,69 @@
+//! Model families: each a forward pass in the order of its paper, as unfused nodes of a graph.
+
+use crate::graph::{Graph, GraphError, ValueId};
+use crate::kernels::{matmul::Matmul, matvec::Matvec};
+use crate::load::{Checkpoint, LoadError};
+use crate::tensor::Desc;
+
+pub mod ttt;
+
+/// Families that [`open`] knows, by the `model_type` of their config.
+pub const SUPPORTED: &str = "ttt, ttt_linear, ttt_mlp";
+
+/// How many sequences and tokens a graph has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Capacity {
+    /// Sequences side by side.
+    pub sequences: usize,
+    /// Tokens of all of them in one run.
+    pub tokens: usize,
+}
+
+/// A model: an architecture with its sizes, for one checkpoint.
+pub trait Architecture {
+    /// The family's name.
+    fn family(&self) -> &'static str;
+
+    /// Size of the vocabulary.
+    fn vocabulary(&self) -> usize;
+
+    /// Name and value of every size, for people and for the fingerprint of a session's state.
+    fn sizes(&self) -> Vec<(&'static str, String)>;
+
+    /// Tokens that a run should hold at least for the fast path: the mini-batch of a TTT model.
+    fn chunk(&self) -> usize;
+
+    /// From ids `[tokens]` to the last hidden rows `[tokens, width]`, normalised for the output matrix.
+    fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError>;
+
+    /// From hidden rows to logits `[…, vocabulary]`.
+    fn logits(&self, g: &mut Graph, hidden: ValueId) -> Result<ValueId, GraphError>;
+}
+
+/// Recognises the family of a checkpoint and reads its sizes.
+pub fn open(checkpoint: &Checkpoint, config: Option<&serde_json::Value>) -> Result<Box<dyn Architecture>, LoadError> {
+    let found = config.and_then(|c| c.get("model_type")).and_then(|t| t.as_str());
+    match found {
+        None | Some("ttt" | "ttt_linear" | "ttt_mlp") => Ok(Box::new(ttt::Ttt::open(checkpoint, config)?)),
+        Some(other) => {
+            let (file, found) = (checkpoint.name().into(), other.into());
+            Err(LoadError::UnknownArchitecture { file, found, supported: SUPPORTED.into() })
+        }
+    }
+}
+
+/// y = x wᵀ: the kernel for few rows or the one for many, by the room in x.
+fn linear(g: &mut Graph, label: &str, x: ValueId, w: ValueId) -> Result<ValueId, GraphError> {
+    /// Rows up to which streaming the weight once a row beats tiles.
+    const FEW: usize = 4;
+    if g.desc(x).rows() <= FEW {
+        g.node(label, Matvec { norm: None, residual: false }, &[x, w])
+    } else {
+        g.node(label, Matmul { residual: false }, &[x, w])
+    }
+}
+
+/// A description of ids for the embedding.
+pub fn ids_desc(capacity: Capacity) -> Desc {
+    Desc::tokens(capacity.tokens, 1).of(crate::tensor::DType::U32)
+}

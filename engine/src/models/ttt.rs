@@ -1,0 +1,212 @@
+//! TTT language models (arXiv 2407.04620): every layer learns on what it reads, with a linear or a two-layer inner model.
+
+use crate::graph::{Graph, GraphError, Pack, ValueId};
+use crate::kernels::Geometry;
+use crate::kernels::causal_conv::CausalConv;
+use crate::kernels::embed::Embed;
+use crate::kernels::gelu_gate::GeluGate;
+use crate::kernels::layer_norm::LayerNorm;
+use crate::kernels::lr_gate::LrGate;
+use crate::kernels::rms_norm::RmsNorm;
+use crate::kernels::rope::Rope;
+use crate::kernels::swiglu::Swiglu;
+use crate::kernels::ttt_linear::TttLinear;
+use crate::kernels::ttt_mlp::TttMlp;
+use crate::kernels::{Op, add::Add};
+use crate::load::{Checkpoint, LoadError};
+use crate::models::{Architecture, Capacity, linear};
+use crate::tensor::{DType, Desc};
+
+mod config;
+
+pub use config::{Config, Inner};
+
+/// The epsilon of the LayerNorm before the output projection, hard-coded in the published model.
+const POST_NORM_EPS: f32 = 1e-6;
+
+/// A TTT language model.
+pub struct Ttt {
+    config: Config,
+    /// The checkpoint's element type of each matrix, by name.
+    dtypes: std::collections::BTreeMap<String, DType>,
+}
+
+impl Ttt {
+    /// Reads the sizes from the tensors and the config, and checks every tensor's shape.
+    pub fn open(checkpoint: &Checkpoint, json: Option<&serde_json::Value>) -> Result<Ttt, LoadError> {
+        let config = Config::read(checkpoint, json)?;
+        config.check_tensors(checkpoint)?;
+        let dtypes = checkpoint.tensors.iter().map(|(name, info)| (name.clone(), info.dtype)).collect();
+        Ok(Ttt { config, dtypes })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A matrix, in the type that the checkpoint has it in.
+    fn matrix(&self, g: &mut Graph, names: &[&str], rows: usize, columns: usize) -> ValueId {
+        let dtype = |name: &&str| self.dtypes.get(*name).copied().unwrap_or(DType::F32);
+        let first = dtype(&names[0]);
+        let dtype = if names.iter().all(|n| dtype(n) == first) { first } else { DType::F32 };
+        g.weight(names, Pack::Stacked, Desc::fixed(dtype, &[rows, columns]))
+    }
+
+    /// A layer's small vector, or several end to end, in f32.
+    fn vector(&self, g: &mut Graph, names: &[&str], len: usize) -> ValueId {
+        g.weight(names, Pack::Stacked, Desc::fixed(DType::F32, &[1, len]))
+    }
+
+    /// h + conv(norm(h)).
+    fn pre_conv(&self, g: &mut Graph, layer: &str, h: ValueId, sequences: usize) -> Result<ValueId, GraphError> {
+        let c = &self.config;
+        let norm = self.vector(g, &[&format!("{layer}.conv.norm.weight")], c.hidden);
+        let x = g.node(format!("{layer}.conv.norm"), RmsNorm { eps: c.rms_eps }, &[h, norm])?;
+        let name = format!("{layer}.conv.conv");
+        let w = self.vector(g, &[&format!("{name}.weight")], c.hidden * c.taps);
+        let bias = self.vector(g, &[&format!("{name}.bias")], c.hidden);
+        let window = self.window(g, layer, &name, sequences);
+        let y = g.node(name, CausalConv { filters: 1, taps: c.taps, residual: false }, &[x, w, bias, window])?;
+        g.node(format!("{layer}.conv.residual"), Add, &[h, y])
+    }
+
+    fn window(&self, g: &mut Graph, layer: &str, name: &str, sequences: usize) -> ValueId {
+        let desc = Desc::fixed(DType::F32, &[sequences, self.config.taps - 1, self.config.hidden]);
+        let state = g.state(layer, format!("{name}.window"), desc, None);
+        g.current(state)
+    }
+
+    /// h + TTT(norm(h)).
+    fn ttt(&self, g: &mut Graph, layer: &str, h: ValueId, sequences: usize) -> Result<ValueId, GraphError> {
+        let c = &self.config;
+        let block = format!("{layer}.seq_modeling_block");
+        let name = |part: &str| format!("{block}.{part}");
+        let norm = self.vector(g, &[&format!("{layer}.seq_norm.weight")], c.hidden);
+        let x = g.node(format!("{layer}.seq_norm"), RmsNorm { eps: c.rms_eps }, &[h, norm])?;
+
+        // Projections of the normalised input.
+        let (q_proj, k_proj) = (name("q_proj.weight"), name("k_proj.weight"));
+        let qk = if c.share_qk {
+            let w = self.matrix(g, &[&q_proj], c.hidden, c.hidden);
+            linear(g, &name("q_proj"), x, w)?
+        } else {
+            let w = self.matrix(g, &[&q_proj, &k_proj], 2 * c.hidden, c.hidden);
+            linear(g, &name("q_proj|k_proj"), x, w)?
+        };
+        let w = self.matrix(g, &[&name("v_proj.weight")], c.hidden, c.hidden);
+        let v = linear(g, &name("v_proj"), x, w)?;
+        let w = self.matrix(g, &[&name("learnable_ttt_lr_weight")], c.heads, c.hidden);
+        let z = linear(g, &name("learnable_ttt_lr"), x, w)?;
+        let gate = match c.use_gate {
+            true => {
+                let w = self.matrix(g, &[&name("g_proj.weight")], c.hidden, c.hidden);
+                Some(linear(g, &name("g_proj"), x, w)?)
+            }
+            false => None,
+        };
+
+        // Queries and keys: two convolutions of one projection, or two projections; then the rotation.
+        let qk = match c.share_qk {
+            true => {
+                let w = self.vector(g, &[&name("conv_q.weight"), &name("conv_k.weight")], 2 * c.hidden * c.taps);
+                let bias = self.vector(g, &[&name("conv_q.bias"), &name("conv_k.bias")], 2 * c.hidden);
+                let window = self.window(g, layer, &name("conv_qk"), sequences);
+                g.node(name("conv_q|conv_k"), CausalConv { filters: 2, taps: c.taps, residual: false }, &[qk, w, bias, window])?
+            }
+            false => qk,
+        };
+        let rope = Rope { head_dim: c.head_dim(), period: c.mini_batch };
+        let table = g.constant("rope", &[c.mini_batch, c.head_dim()], &rope.table(c.rope_theta));
+        let qk = g.node(name("rope"), rope, &[qk, table])?;
+        let bias = self.vector(g, &[&name("learnable_ttt_lr_bias")], c.heads);
+        let lr = g.node(name("learnable_ttt_lr_bias"), LrGate { scale: c.base_lr / c.head_dim() as f32 }, &[z, bias])?;
+
+        // The inner model, as a state that starts at its learned weights.
+        let geometry = Geometry { heads: c.heads, head_dim: c.head_dim(), mini_batch: c.mini_batch };
+        let (op, fast_len, row_len, learned): (Op, usize, usize, &[&str]) = match c.inner {
+            Inner::Linear => (TttLinear { geometry }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry), &["W1", "b1"]),
+            Inner::Mlp => (TttMlp { geometry }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry), &["W1", "b1", "W2", "b2"]),
+        };
+        let learned: Vec<String> = learned.iter().map(|n| name(n)).collect();
+        let learned: Vec<&str> = learned.iter().map(String::as_str).collect();
+        let start = g.weight(&learned, Pack::Joined, Desc::fixed(DType::F32, &[c.heads, fast_len]));
+        let rows = sequences * c.heads;
+        let fast = g.state(layer, name("fast"), Desc::fixed(DType::F32, &[rows, fast_len]), Some(start));
+        let open = g.state(layer, name("open"), Desc::fixed(DType::F32, &[rows, c.mini_batch * row_len]), None);
+        let params = [name("ttt_norm_weight"), name("ttt_norm_bias"), name("learnable_token_idx")];
+        let params: Vec<&str> = params.iter().map(String::as_str).collect();
+        let params = self.vector(g, &params, geometry.params_len());
+        let (fast, open) = (g.current(fast), g.current(open));
+        let y = g.node(name("ttt"), op, &[qk, v, lr, params, fast, open])?;
+
+        let gamma = self.vector(g, &[&name("post_norm.weight")], c.hidden);
+        let beta = self.vector(g, &[&name("post_norm.bias")], c.hidden);
+        let mut y = g.node(name("post_norm"), LayerNorm { eps: POST_NORM_EPS, gated: false }, &[y, gamma, beta])?;
+        if let Some(gate) = gate {
+            y = g.node(name("gate"), GeluGate, &[gate, y])?;
+        }
+        let w = self.matrix(g, &[&name("o_proj.weight")], c.hidden, c.hidden);
+        let y = linear(g, &name("o_proj"), y, w)?;
+        g.node(format!("{layer}.seq_residual"), Add, &[h, y])
+    }
+
+    /// h + down(silu(gate(n)) ∘ up(n)), n = norm(h).
+    fn mlp(&self, g: &mut Graph, layer: &str, h: ValueId) -> Result<ValueId, GraphError> {
+        let c = &self.config;
+        let norm = self.vector(g, &[&format!("{layer}.ffn_norm.weight")], c.hidden);
+        let n = g.node(format!("{layer}.ffn_norm"), RmsNorm { eps: c.rms_eps }, &[h, norm])?;
+        let project = |g: &mut Graph, part: &str, x, rows, columns| {
+            let name = format!("{layer}.mlp.{part}_proj");
+            let w = self.matrix(g, &[&format!("{name}.weight")], rows, columns);
+            linear(g, &name, x, w)
+        };
+        let gate = project(g, "gate", n, c.intermediate, c.hidden)?;
+        let up = project(g, "up", n, c.intermediate, c.hidden)?;
+        let y = g.node(format!("{layer}.mlp.act"), Swiglu, &[gate, up])?;
+        let y = project(g, "down", y, c.hidden, c.intermediate)?;
+        g.node(format!("{layer}.ffn_residual"), Add, &[h, y])
+    }
+}
+
+impl Architecture for Ttt {
+    fn family(&self) -> &'static str {
+        "ttt"
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.config.vocabulary
+    }
+
+    fn sizes(&self) -> Vec<(&'static str, String)> {
+        self.config.sizes()
+    }
+
+    fn chunk(&self) -> usize {
+        self.config.mini_batch
+    }
+
+    fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError> {
+        let c = &self.config;
+        let table = self.matrix(g, &["model.embed_tokens.weight"], c.vocabulary, c.hidden);
+        let mut h = g.node("model.embed_tokens", Embed, &[ids, table])?;
+        for layer in 0..c.layers {
+            let layer = format!("model.layers.{layer}");
+            if c.pre_conv {
+                h = self.pre_conv(g, &layer, h, capacity.sequences)?;
+            }
+            h = self.ttt(g, &layer, h, capacity.sequences)?;
+            h = self.mlp(g, &layer, h)?;
+        }
+        Ok(h)
+    }
+
+    fn logits(&self, g: &mut Graph, hidden: ValueId) -> Result<ValueId, GraphError> {
+        let c = &self.config;
+        let norm = self.vector(g, &["model.norm.weight"], c.hidden);
+        let x = g.node("model.norm", RmsNorm { eps: c.rms_eps }, &[hidden, norm])?;
+        let name = if c.tied { "model.embed_tokens.weight" } else { "lm_head.weight" };
+        let w = self.matrix(g, &[name], c.vocabulary, c.hidden);
+        linear(g, "lm_head", x, w)
+    }
+}

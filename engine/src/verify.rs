@@ -1,0 +1,158 @@
+//! The conformance check: a kernel's cases, on a device, against the reference.
+
+use std::sync::Arc;
+
+use crate::device::{Device, DeviceError};
+use crate::exec::{Program, States, Weights};
+use crate::graph::{Graph, GraphError, ValueId, Weight};
+use crate::kernels::{Case, Role};
+use crate::plan::{Place, Plan, PlanError, PlanWeight};
+use crate::tensor::DType;
+
+/// How one variant did on one case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The launch: its file and choices.
+    pub variant: String,
+    /// The largest error, as a share of the largest value of the output (or of 1).
+    pub worst: f32,
+    /// The error allowed.
+    pub bound: f32,
+    /// Where the worst error is: output, element, found and wanted.
+    pub at: String,
+}
+
+impl Outcome {
+    /// Whether the error is within its bound. (An error that is no number is not.)
+    pub fn passed(&self) -> bool {
+        self.worst <= self.bound
+    }
+}
+
+/// Why a case can't be run.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The case is wrong.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The case does not fit the device.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+/// Runs every variant of a case on a device and compares it with the reference.
+pub async fn check(device: &Device, case: &Case) -> Result<Vec<Outcome>, VerifyError> {
+    let (graph, outputs) = graph(case)?;
+    let wanted = run(&Device::cpu(), case, &Plan::new(&graph, Device::cpu().caps())?, &outputs).await?;
+    let plan = Plan::new(&graph, device.caps())?;
+    // A copy may come before it, where the case's op updates an input.
+    let step = plan.steps.last().expect("a graph of one node has a step");
+    let variants = step.op.kernel().variants(&step.io, device.caps());
+    let mut outcomes = Vec::new();
+    for variant in variants {
+        let mut plan = plan.clone();
+        for step in plan.steps.iter_mut().filter(|s| s.op == case.op) {
+            step.launch = variant.clone();
+        }
+        let found = run(device, case, &plan, &outputs).await?;
+        let (worst, at) = compare(&found, &wanted, &graph, &outputs);
+        outcomes.push(Outcome { variant: variant.name(), worst, bound: case.bound, at });
+    }
+    Ok(outcomes)
+}
+
+/// The graph of a case, and its outputs.
+fn graph(case: &Case) -> Result<(Graph, Vec<(String, ValueId)>), GraphError> {
+    let mut g = Graph::new();
+    let mut inputs = Vec::new();
+    for (i, input) in case.inputs.iter().enumerate() {
+        let name = format!("input {i}");
+        inputs.push(match input.role {
+            Role::Activation => g.input(name, input.desc.clone()),
+            Role::Weight => g.weight(&[&name], crate::graph::Pack::Stacked, input.desc.clone()),
+            Role::State => {
+                let state = g.state("state", name, input.desc.clone(), None);
+                g.current(state)
+            }
+        });
+    }
+    let values = g.nodes(case.name.clone(), case.op.clone(), &inputs)?;
+    let outputs: Vec<(String, ValueId)> = values.into_iter().enumerate().map(|(i, v)| (format!("output {i}"), v)).collect();
+    for (name, value) in &outputs {
+        g.output(name.clone(), *value);
+    }
+    Ok((g, outputs))
+}
+
+/// The words of every output after every run.
+async fn run(device: &Device, case: &Case, plan: &Plan, outputs: &[(String, ValueId)]) -> Result<Vec<Vec<u32>>, VerifyError> {
+    let mut weights = Weights::new(device);
+    for weight in &plan.weights {
+        fill(&mut weights, weight, case).await?;
+    }
+    let program = Program::new(device, Arc::new(plan.clone()), &weights).await?;
+    let mut states = States::new(device, &plan.states, plan, &weights).await?;
+    for (i, input) in case.inputs.iter().filter(|i| i.role == Role::State).enumerate() {
+        states.write(i, 0, &input.fill.words(&input.desc));
+    }
+    let activations: Vec<(String, Vec<u32>)> = case
+        .inputs
+        .iter()
+        .enumerate()
+        .filter(|(_, input)| input.role == Role::Activation)
+        .map(|(i, input)| (format!("input {i}"), input.fill.words(&input.desc)))
+        .collect();
+    let mut all = Vec::new();
+    for step in &case.steps {
+        let inputs: Vec<(&str, &[u32])> = activations.iter().map(|(n, w)| (n.as_str(), &w[..])).collect();
+        let mut reads = Vec::new();
+        for (name, _) in outputs {
+            let port = plan.output(name).expect("every output was named");
+            let desc = &port.operand.desc;
+            // A state is compared whole; of the rest, the live rows.
+            let rows = match port.place {
+                Place::State { .. } => desc.rows(),
+                _ => step.live(desc.axis, desc.rows()),
+            };
+            reads.push((name.as_str(), rows * desc.width()));
+        }
+        all.extend(program.run(&mut states, step, &inputs, &reads)?.finish().await?);
+    }
+    Ok(all)
+}
+
+async fn fill(weights: &mut Weights, weight: &PlanWeight, case: &Case) -> Result<(), DeviceError> {
+    let Weight::Tensors { names, .. } = &weight.weight else { unreachable!("cases have no constants") };
+    let index: usize = names[0]["input ".len()..].parse().expect("the name was made of it");
+    let words = case.inputs[index].fill.words(&weight.desc);
+    let row = weight.desc.row_bytes();
+    let mut filling = weights.fill(weight).await?;
+    for (i, part) in weight.parts.iter().enumerate() {
+        let (start, end) = (part.first as usize * row / 4, ((part.first + part.count) as usize * row).div_ceil(4));
+        filling.write(i, 0, &words[start..end.min(words.len())]);
+    }
+    filling.finish();
+    Ok(())
+}
+
+fn compare(found: &[Vec<u32>], wanted: &[Vec<u32>], graph: &Graph, outputs: &[(String, ValueId)]) -> (f32, String) {
+    let mut worst = (0.0, String::new());
+    for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        let (name, value) = &outputs[i % outputs.len()];
+        let (run, float) = (i / outputs.len(), graph.desc(*value).dtype == DType::F32);
+        let as_f32 = |words: &[u32], j: usize| if float { f32::from_bits(words[j]) } else { words[j] as f32 };
+        let scale = (0..wanted.len()).map(|j| as_f32(wanted, j).abs()).fold(1.0, f32::max);
+        for j in 0..wanted.len() {
+            let (f, w) = (as_f32(found, j), as_f32(wanted, j));
+            let error = if found[j] == wanted[j] { 0.0 } else { ((f - w).abs() / scale).max(f32::MIN_POSITIVE) };
+            // A NaN is worse than any number.
+            if error > worst.0 || error.is_nan() {
+                worst = (if error.is_nan() { f32::INFINITY } else { error }, format!("{name} of run {run}, element {j}: {f}, wanted {w}"));
+            }
+        }
+    }
+    worst
+}

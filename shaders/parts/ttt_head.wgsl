@@ -1,0 +1,121 @@
+// What the TTT layers share: the operands, one head's place in them, the inner norm and its gradient. A workgroup of 256 works on
+// one head of one sequence, CHUNK rows (at most 16) at a time, 16 invocations a row in the norms.
+
+override HEADS: u32;
+override MINI_BATCH: u32;
+override QK_STRIDE: u32;
+override QK_OFFSET: u32;
+override V_STRIDE: u32;
+override V_OFFSET: u32;
+override LR_STRIDE: u32;
+override LR_OFFSET: u32;
+
+@group(0) @binding(0) var<storage, read> qk: array<f32>;
+@group(0) @binding(1) var<storage, read> v: array<f32>;
+@group(0) @binding(2) var<storage, read> lr: array<f32>;
+@group(0) @binding(3) var<storage, read> params: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read_write> fast: array<f32>;
+@group(0) @binding(6) var<storage, read_write> open: array<f32>;
+
+// Added to the variance of the inner norm; hard-coded in the published model.
+const INNER_EPS = 1e-6;
+// Invocations that share a column when a product's columns are spread over the workgroup, and the rows that each takes.
+const LANES = 256u / HD;
+const ROWS_A_LANE = (CHUNK + LANES - 1u) / LANES;
+
+// Rows of z on their way through the norm.
+var<workgroup> sh_z: array<f32, CHUNK * HD>;
+var<workgroup> sh_sum: array<f32, 256>;
+
+fn q_at(head: u32, row: u32, c: u32) -> f32 {
+    return qk[QK_OFFSET + row * QK_STRIDE + head * HD + c];
+}
+
+fn k_at(head: u32, row: u32, c: u32) -> f32 {
+    return qk[QK_OFFSET + row * QK_STRIDE + (HEADS + head) * HD + c];
+}
+
+// tok_i = max(1 / (i + 1) + idx_i, 0).
+fn token_factor(i: u32) -> f32 {
+    return max(1.0 / f32(i + 1u) + params[2u * HEADS * HD + i], 0.0);
+}
+
+// The sum over the 16 invocations of a row, the same in each of them.
+fn row_sum(local: u32, value: f32) -> f32 {
+    sh_sum[local] = value;
+    workgroupBarrier();
+    for (var half = 8u; half > 0u; half >>= 1u) {
+        if local % 16u < half {
+            sh_sum[local] += sh_sum[local + half];
+        }
+        workgroupBarrier();
+    }
+    let sum = sh_sum[local & ~15u];
+    workgroupBarrier();
+    return sum;
+}
+
+// (mean, 1 / sqrt(var + eps)) of this invocation's row of z.
+fn row_statistics(local: u32) -> vec2<f32> {
+    let start = min(local / 16u, CHUNK - 1u) * HD;
+    var sum = 0.0;
+    for (var c = local % 16u; c < HD; c += 16u) {
+        sum += sh_z[start + c];
+    }
+    let mean = row_sum(local, sum) / f32(HD);
+    var squares = 0.0;
+    for (var c = local % 16u; c < HD; c += 16u) {
+        let d = sh_z[start + c] - mean;
+        squares += d * d;
+    }
+    return vec2(mean, inverseSqrt(row_sum(local, squares) / f32(HD) + INNER_EPS));
+}
+
+// Replaces each of the first m rows of z by lr · ∇_z ½‖LN(z) − (v − k)‖².
+fn inner_gradient(local: u32, head: u32, row: u32, m: u32) {
+    workgroupBarrier();
+    let statistics = row_statistics(local);
+    let r = local / 16u;
+    let inside = r < m;
+    var sum_u = 0.0;
+    var sum_uz = 0.0;
+    if inside {
+        for (var c = local % 16u; c < HD; c += 16u) {
+            let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
+            let gamma = params[head * HD + c];
+            let wanted = v[V_OFFSET + (row + r) * V_STRIDE + head * HD + c] - k_at(head, row + r, c);
+            let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
+            sum_u += u;
+            sum_uz += u * normed;
+        }
+    }
+    let mean_u = row_sum(local, sum_u) / f32(HD);
+    let mean_uz = row_sum(local, sum_uz) / f32(HD);
+    if inside {
+        let rate = lr[LR_OFFSET + (row + r) * LR_STRIDE + head] * statistics.y;
+        for (var c = local % 16u; c < HD; c += 16u) {
+            let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
+            let gamma = params[head * HD + c];
+            let wanted = v[V_OFFSET + (row + r) * V_STRIDE + head * HD + c] - k_at(head, row + r, c);
+            let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
+            sh_z[r * HD + c] = rate * (u - mean_u - normed * mean_uz);
+        }
+    }
+    workgroupBarrier();
+}
+
+// Writes q + LN(z) for each of the first m rows of z.
+fn inner_output(local: u32, head: u32, row: u32, m: u32) {
+    workgroupBarrier();
+    let statistics = row_statistics(local);
+    let r = local / 16u;
+    if r < m {
+        for (var c = local % 16u; c < HD; c += 16u) {
+            let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
+            let y = params[head * HD + c] * normed + params[(HEADS + head) * HD + c];
+            out[(row + r) * HEADS * HD + head * HD + c] = q_at(head, row + r, c) + y;
+        }
+    }
+    workgroupBarrier();
+}
