@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use fastweight::caps::Caps;
 use fastweight::device::{Choice, Device};
 
+pub mod fixtures;
+
 /// The software GPU. Its absence fails the test, loudly.
 pub fn software() -> Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();

@@ -20,7 +20,7 @@ pub struct Capacity {
 }
 
 /// A model: an architecture with its sizes, for one checkpoint.
-pub trait Architecture {
+pub trait Architecture: Send + Sync {
     /// The family's name.
     fn family(&self) -> &'static str;
 

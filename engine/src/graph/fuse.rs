@@ -10,6 +10,7 @@ use crate::kernels::matvec::Matvec;
 
 /// Applies every rule, in the order in which one makes room for the next.
 pub fn fuse(mut graph: Graph) -> Graph {
+    drop_unused(&mut graph);
     pack_projections(&mut graph);
     norm_into_matvec(&mut graph);
     gate_into_layer_norm(&mut graph);
@@ -48,6 +49,15 @@ fn remove(graph: &mut Graph, gone: usize) {
             && *node > gone
         {
             *node -= 1;
+        }
+    }
+}
+
+/// A node that nobody reads and that brings no state forward → nothing.
+fn drop_unused(graph: &mut Graph) {
+    for n in (0..graph.nodes.len()).rev() {
+        if graph.nodes[n].outputs.iter().all(|v| uses(graph, *v) == 0) {
+            remove(graph, n);
         }
     }
 }

@@ -112,7 +112,8 @@ pub async fn catalogue(source: &dyn Source) -> Result<BTreeMap<String, TensorInf
             return Err(LoadError::Truncated { file, what: head.path.join("/"), wanted: next, found: source.len() });
         }
         offset = next;
-        if head.path.first().is_none_or(|p| p != "params") {
+        // A whole train state has its parameters under `params`; a file of parameters alone begins at the model.
+        if !matches!(head.path.first().map(String::as_str), Some("params" | "model" | "lm_head")) {
             continue;
         }
         let path = head.path.join("/");
@@ -141,8 +142,8 @@ fn tensor(file: &str, path: &str, array: &ArrayHead, start: u64) -> Result<Optio
     if array.length != (len * dtype.bytes()) as u64 {
         return invalid("data", format!("{} bytes", array.length), format!("{} bytes", len * dtype.bytes()));
     }
-    let inner = path.split_once("model/").map_or(path.trim_start_matches("params/"), |p| p.1);
-    let inner = inner.trim_start_matches("transformer/");
+    let inner = path.trim_start_matches("params/");
+    let inner = inner.strip_prefix("model/").unwrap_or(inner);
     let Some((name, layout)) = rename(inner) else {
         return invalid("name", inner.into(), "a parameter of a TTT language model".into());
     };

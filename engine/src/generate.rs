@@ -1,0 +1,17 @@
+//! Generation: a model on a device, and sessions that read, learn and write with it. One client of [`crate::exec`] among others.
+
+mod batch;
+mod model;
+mod programs;
+mod sampling;
+mod session;
+mod snapshot;
+mod writing;
+
+pub use batch::Batch;
+pub use model::{LoadOptions, Model, Progress};
+pub use programs::Purpose;
+pub use sampling::Sampling;
+pub use session::{Cancel, Session, Token};
+pub use snapshot::{SnapshotError, StateFile};
+pub use writing::{Finish, Logprob, Piece, Usage, Writing, WritingOptions};

@@ -1,0 +1,184 @@
+//! Sequences that advance side by side on one model, each with its own length and position.
+
+use web_time::Instant;
+
+use super::programs::{Purpose, TOKEN_STATE};
+use super::{Cancel, Model, Sampling};
+use crate::device::yield_now;
+use crate::error::Error;
+use crate::exec::States;
+use crate::step::{MAX_SEQUENCES, Sequence, Step};
+
+/// Sequences of one model, and their states.
+pub struct Batch {
+    pub(super) model: Model,
+    pub(super) states: States,
+    pub(super) positions: Vec<u32>,
+    /// Scale of the inner learning rate.
+    pub(super) learning: f32,
+    /// Tokens a sequence that the next chunk takes; follows the device's speed.
+    pace: usize,
+}
+
+/// Time that a chunk should take: on the CPU the caller waits for it, on a GPU the system does.
+const CHUNK_SECONDS: (f32, f32) = (0.05, 0.1);
+
+impl Batch {
+    pub(super) async fn new(model: &Model, sequences: usize) -> Result<Batch, Error> {
+        if !(1..=MAX_SEQUENCES).contains(&sequences) {
+            return Err(Error::Sequences { found: sequences, most: MAX_SEQUENCES });
+        }
+        let (program, _) = model.program(Purpose::Prefill, sequences).await?;
+        let plan = program.plan();
+        let states = States::new(model.device(), &plan.states, plan, model.weights()).await?;
+        Ok(Batch { model: model.clone(), states, positions: vec![0; sequences], learning: 1.0, pace: 16 })
+    }
+
+    /// Tokens that each sequence has taken.
+    pub fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Back to the learned start.
+    pub async fn reset(&mut self) -> Result<(), Error> {
+        let (program, _) = self.model.program(Purpose::Prefill, self.positions.len()).await?;
+        self.states.reset(program.plan(), self.model.weights());
+        self.positions.fill(0);
+        Ok(())
+    }
+
+    /// Takes each sequence's tokens in.
+    pub async fn prefill(&mut self, tokens: &[&[u32]]) -> Result<(), Error> {
+        self.feed(Purpose::Prefill, tokens, None, &Cancel::default()).await.map(|_| ())
+    }
+
+    /// Takes each sequence's tokens in and returns the logits after each of them, `[tokens, vocabulary]` a sequence.
+    pub async fn logits(&mut self, tokens: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
+        self.feed(Purpose::Logits, tokens, None, &Cancel::default()).await
+    }
+
+    /// Takes one token a sequence in and draws the next of each.
+    pub async fn decode(&mut self, tokens: &[u32], sampling: &[Sampling]) -> Result<Vec<u32>, Error> {
+        let n = self.positions.len();
+        if tokens.len() != n || sampling.len() != n {
+            return Err(Error::Sequences { found: tokens.len().min(sampling.len()), most: n });
+        }
+        self.check_tokens(tokens)?;
+        self.states.write(TOKEN_STATE, 0, tokens);
+        let (records, _) = self.draw(sampling, false).await?;
+        Ok(records.into_iter().map(|r| r[0]).collect())
+    }
+
+    /// Refuses ids outside the vocabulary.
+    pub(super) fn check_tokens(&self, tokens: &[u32]) -> Result<(), Error> {
+        let vocabulary = self.model.architecture().vocabulary();
+        match tokens.iter().position(|id| *id as usize >= vocabulary) {
+            Some(place) => Err(Error::BadToken { id: tokens[place], place, vocabulary }),
+            None => Ok(()),
+        }
+    }
+
+    /// One decode step on the tokens that the device holds: the drawn records and, if wanted, the logits.
+    pub(super) async fn draw(&mut self, sampling: &[Sampling], with_logits: bool) -> Result<(Vec<[u32; 4]>, Vec<f32>), Error> {
+        let n = self.positions.len();
+        let purpose = if with_logits { Purpose::DecodeWithLogits } else { Purpose::Decode };
+        let (program, _) = self.model.program(purpose, n).await?;
+        let mut records = Vec::with_capacity(n);
+        for (position, sampling) in self.positions.iter().zip(sampling) {
+            sampling.check()?;
+            let mut record = Sequence { learning: self.learning, ..Sequence::new(*position, 1) };
+            sampling.write(&mut record);
+            records.push(record);
+        }
+        let vocabulary = self.model.architecture().vocabulary();
+        let reads = [("record", 4 * n), ("logits", vocabulary * n)];
+        let reads = &reads[..if with_logits { 2 } else { 1 }];
+        let mut outputs = program.run(&mut self.states, &Step::new(records), &[], reads)?.finish().await?;
+        for position in &mut self.positions {
+            *position = position.checked_add(1).ok_or(Error::Full(u32::MAX))?;
+        }
+        let drawn: Vec<[u32; 4]> = outputs[0].chunks(4).map(|r| [r[0], r[1], r[2], r[3]]).collect();
+        if let Some(s) = drawn.iter().position(|r| r[1] == 0) {
+            return Err(Error::NotFinite { position: self.positions[s] });
+        }
+        let logits = if with_logits { outputs.swap_remove(1) } else { Vec::new() };
+        Ok((drawn, logits.into_iter().map(f32::from_bits).collect()))
+    }
+
+    /// Takes tokens in, chunk by chunk, and collects each sequence's output rows. `targets` go beside the tokens for losses.
+    pub(super) async fn feed(
+        &mut self,
+        purpose: Purpose,
+        tokens: &[&[u32]],
+        targets: Option<&[&[u32]]>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let n = self.positions.len();
+        if tokens.len() != n {
+            return Err(Error::Sequences { found: tokens.len(), most: n });
+        }
+        for tokens in tokens {
+            self.check_tokens(tokens)?;
+        }
+        for (position, tokens) in self.positions.iter().zip(tokens) {
+            let end = u32::try_from(tokens.len()).ok().and_then(|n| position.checked_add(n));
+            end.ok_or(Error::Full(*position))?;
+        }
+        let (program, capacity) = self.model.program(purpose, n).await?;
+        let (name, width) = match purpose {
+            Purpose::Logits => ("logits", self.model.architecture().vocabulary()),
+            Purpose::Loss => ("loss", 1),
+            _ => ("", 0),
+        };
+        let most = capacity.tokens / n;
+        let mut taken = vec![0; n];
+        let mut outputs = vec![Vec::new(); n];
+        let (mut ids, mut next) = (Vec::new(), Vec::new());
+        while (0..n).any(|s| taken[s] < tokens[s].len()) {
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled { taken: taken.iter().sum() });
+            }
+            ids.clear();
+            next.clear();
+            let mut records = Vec::with_capacity(n);
+            for s in 0..n {
+                let count = (tokens[s].len() - taken[s]).min(self.pace.min(most));
+                let range = taken[s]..taken[s] + count;
+                ids.extend_from_slice(&tokens[s][range.clone()]);
+                if let Some(targets) = targets {
+                    next.extend_from_slice(&targets[s][range]);
+                }
+                records.push(Sequence { learning: self.learning, ..Sequence::new(self.positions[s], count as u32) });
+            }
+            let step = Step::new(records);
+            let rows = step.head.rows as usize;
+            let inputs = [("ids", &ids[..]), ("targets", &next[..])];
+            let inputs = &inputs[..if targets.is_some() { 2 } else { 1 }];
+            let reads = [(name, rows * width)];
+            let reads = &reads[..usize::from(width > 0)];
+            let start = Instant::now();
+            let read = program.run(&mut self.states, &step, inputs, reads)?.finish().await?;
+            self.adapt(start.elapsed().as_secs_f32(), step.head.longest as usize, most);
+            for (s, record) in step.sequences.iter().enumerate() {
+                taken[s] += record.count as usize;
+                self.positions[s] += record.count;
+                if let Some(read) = read.first() {
+                    let range = record.first_row as usize * width..(record.first_row + record.count) as usize * width;
+                    outputs[s].extend(read[range].iter().map(|bits| f32::from_bits(*bits)));
+                }
+            }
+            yield_now().await;
+        }
+        Ok(outputs)
+    }
+
+    /// Follows the device's speed: longer chunks where they end early, shorter where they last.
+    fn adapt(&mut self, seconds: f32, longest: usize, most: usize) {
+        let wanted = if self.model.device().is_cpu() { CHUNK_SECONDS.0 } else { CHUNK_SECONDS.1 };
+        if seconds > wanted {
+            self.pace = (self.pace / 2).max(1);
+        } else if seconds < wanted / 2.5 && longest >= self.pace {
+            self.pace = (self.pace * 2).min(most);
+        }
+    }
+}

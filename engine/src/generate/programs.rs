@@ -1,0 +1,97 @@
+//! The graphs that a model is run with, and the programs made of them.
+
+use crate::error::Error;
+use crate::graph::{Graph, GraphError, StateId};
+use crate::kernels::cross_entropy::CrossEntropy;
+use crate::kernels::last_row::LastRow;
+use crate::kernels::remember::Remember;
+use crate::kernels::repetition::Repetition;
+use crate::kernels::sample::Sample;
+use crate::models::{Architecture, Capacity, ids_desc};
+use crate::plan::{Plan, PlanError};
+use crate::step::HISTORY;
+use crate::tensor::{DType, Desc};
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Take tokens in; nothing comes out.
+    Prefill,
+    /// Take one token a sequence in and draw the next.
+    Decode,
+    /// The same, with the logits kept for the host.
+    DecodeWithLogits,
+    /// Take tokens in; the loss of each token's successor comes out.
+    Loss,
+    /// Take tokens in; the logits after each come out.
+    Logits,
+}
+
+/// The position of [`session_states`]'s token among a plan's states.
+pub(super) const TOKEN_STATE: usize = 0;
+
+/// The states that every graph declares first: the token that the next decode step takes, and the ring of the last ones.
+fn session_states(g: &mut Graph, sequences: usize) -> (StateId, StateId) {
+    let token = g.state("session", "token", Desc::fixed(DType::U32, &[sequences, 1]), None);
+    let history = g.state("session", "history", Desc::fixed(DType::U32, &[sequences, HISTORY]), None);
+    (token, history)
+}
+
+/// The unfused graph of a purpose.
+pub(super) fn graph(architecture: &dyn Architecture, purpose: Purpose, capacity: Capacity) -> Result<Graph, GraphError> {
+    let mut g = Graph::new();
+    let (token, history) = session_states(&mut g, capacity.sequences);
+    let decoding = matches!(purpose, Purpose::Decode | Purpose::DecodeWithLogits);
+    let ids = if decoding { g.current(token) } else { g.input("ids", ids_desc(capacity)) };
+    let ring = g.current(history);
+    g.node("history", Remember, &[ids, ring])?;
+    let hidden = architecture.forward(&mut g, ids, capacity)?;
+    match purpose {
+        Purpose::Prefill => {}
+        Purpose::Decode | Purpose::DecodeWithLogits => {
+            let last = g.node("last_row", LastRow { sequences: capacity.sequences }, &[hidden])?;
+            let logits = architecture.logits(&mut g, last)?;
+            let ring = g.current(history);
+            let penalised = g.node("repetition", Repetition, &[logits, ring])?;
+            let pending = g.current(token);
+            let record = g.node("sample", Sample, &[penalised, pending])?;
+            g.output("record", record);
+            if purpose == Purpose::DecodeWithLogits {
+                g.output("logits", logits);
+            }
+        }
+        Purpose::Loss => {
+            let targets = g.input("targets", ids_desc(capacity));
+            let logits = architecture.logits(&mut g, hidden)?;
+            let loss = g.node("loss", CrossEntropy, &[logits, targets])?;
+            g.output("loss", loss);
+        }
+        Purpose::Logits => {
+            let logits = architecture.logits(&mut g, hidden)?;
+            g.output("logits", logits);
+        }
+    }
+    Ok(g)
+}
+
+/// The plan of a purpose for this many sequences, with as much room for tokens as `most` and the device allow.
+pub(super) fn plan(
+    architecture: &dyn Architecture,
+    purpose: Purpose,
+    sequences: usize,
+    most: usize,
+    caps: &crate::caps::Caps,
+) -> Result<(Plan, Capacity), Error> {
+    let decoding = matches!(purpose, Purpose::Decode | Purpose::DecodeWithLogits);
+    let mut tokens = if decoding { sequences } else { most.max(sequences) };
+    loop {
+        let capacity = Capacity { sequences, tokens };
+        let graph = crate::graph::fuse::fuse(graph(architecture, purpose, capacity)?);
+        match Plan::new(&graph, caps) {
+            Ok(plan) => return Ok((plan, capacity)),
+            // An activation of so many rows is too large for the device: try fewer.
+            Err(PlanError::TooLarge { .. }) if tokens > sequences => tokens = (tokens / 2).max(sequences),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A session: one sequence that reads, learns and writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::programs::{Purpose, TOKEN_STATE};
+use super::{Batch, Model, Sampling, Writing, WritingOptions};
+use crate::error::Error;
+use crate::text::TextStream;
+
+/// Stops a session's call from elsewhere: another thread, a signal handler, a button.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// The call under way, or the next one, returns [`Error::Cancelled`] at the next chunk or token.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Makes the session usable again.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A drawn token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: u32,
+    /// Whether it ends the text.
+    pub is_end: bool,
+    /// Candidates that top-k and top-p kept.
+    pub kept: u32,
+}
+
+/// One sequence of a model. Independent of every other session of it.
+pub struct Session {
+    pub(super) batch: Batch,
+    /// The last token, which the model has not taken in yet: the next draw does it.
+    pub(super) pending: Option<u32>,
+    /// Whether the device's own copy of the pending token is that one.
+    pub(super) pending_on_device: bool,
+    pub(super) sampling: Sampling,
+    pub(super) stream: TextStream,
+    /// Text that was drawn but may be the start of a stop string.
+    pub(super) held: String,
+    cancel: Cancel,
+}
+
+impl Session {
+    pub(super) async fn new(model: &Model) -> Result<Session, Error> {
+        Ok(Session {
+            batch: Batch::new(model, 1).await?,
+            pending: None,
+            pending_on_device: false,
+            sampling: Sampling::default(),
+            stream: TextStream::default(),
+            held: String::new(),
+            cancel: Cancel::default(),
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.batch.model
+    }
+
+    /// Tokens of the session so far, given and drawn.
+    pub fn len(&self) -> usize {
+        self.batch.positions[0] as usize + usize::from(self.pending.is_some())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How the next token is drawn.
+    pub fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
+    /// Sets how the next token is drawn.
+    pub fn set_sampling(&mut self, sampling: Sampling) -> Result<(), Error> {
+        sampling.check()?;
+        self.sampling = sampling;
+        Ok(())
+    }
+
+    /// The scale of the inner learning rate.
+    pub fn learning(&self) -> f32 {
+        self.batch.learning
+    }
+
+    /// Scales the inner learning rate from here on: 1 is the model as trained, 0 freezes the fast weights as they are.
+    pub fn set_learning(&mut self, scale: f32) -> Result<(), Error> {
+        if !(0.0..=100.0).contains(&scale) {
+            return Err(Error::Option { name: "learning", found: scale.to_string(), wanted: "0 to 100" });
+        }
+        self.batch.learning = scale;
+        Ok(())
+    }
+
+    /// A handle that stops this session's calls.
+    pub fn cancel_handle(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// Reads tokens: the model takes them in and learns on them. The last one waits for the next draw.
+    /// On [`Error::Cancelled`] the session has the tokens up to there.
+    pub async fn prefill(&mut self, tokens: &[u32]) -> Result<(), Error> {
+        self.batch.check_tokens(tokens)?;
+        let Some(last) = tokens.last() else { return Ok(()) };
+        let all: Vec<u32> = self.pending.into_iter().chain(tokens.iter().copied()).collect();
+        let fed = self.feed(Purpose::Prefill, &all[..all.len() - 1], None, &all).await;
+        self.follow_text(&tokens[..tokens.len() - self.untaken(&fed, tokens)]);
+        fed?;
+        (self.pending, self.pending_on_device) = (Some(*last), false);
+        Ok(())
+    }
+
+    /// Reads tokens and returns the loss of each in nats, given all before it; none for the first token of a session.
+    pub async fn read(&mut self, tokens: &[u32]) -> Result<Vec<Option<f32>>, Error> {
+        self.batch.check_tokens(tokens)?;
+        let Some(last) = tokens.last() else { return Ok(Vec::new()) };
+        let all: Vec<u32> = self.pending.into_iter().chain(tokens.iter().copied()).collect();
+        let first_unscored = self.pending.is_none();
+        let fed = self.feed(Purpose::Loss, &all[..all.len() - 1], Some(&all[1..]), &all).await;
+        self.follow_text(&tokens[..tokens.len() - self.untaken(&fed, tokens)]);
+        let losses = fed?;
+        (self.pending, self.pending_on_device) = (Some(*last), false);
+        if let Some(bad) = losses.iter().position(|x| x.to_bits() & 0x7f80_0000 == 0x7f80_0000) {
+            return Err(Error::NotFinite { position: (self.len() - losses.len() + bad) as u32 });
+        }
+        Ok(first_unscored.then_some(None).into_iter().chain(losses.into_iter().map(Some)).collect())
+    }
+
+    /// Reads tokens and returns the logits after each, `[tokens, vocabulary]`.
+    pub async fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        self.batch.check_tokens(tokens)?;
+        // Unlike the others this takes the last token in as well; it is then no longer pending.
+        let all: Vec<u32> = self.pending.into_iter().chain(tokens.iter().copied()).collect();
+        let skip = all.len() - tokens.len();
+        let logits = self.feed(Purpose::Logits, &all, None, &all).await?;
+        self.follow_text(tokens);
+        (self.pending, self.pending_on_device) = (None, false);
+        Ok(logits[skip * self.model().architecture().vocabulary()..].to_vec())
+    }
+
+    /// Draws the next token.
+    pub async fn next(&mut self) -> Result<Token, Error> {
+        Ok(self.draw(false).await?.0)
+    }
+
+    /// Writes text: a stream of pieces until an end token, a stop string, the limit or a cancel.
+    pub fn write(&mut self, options: WritingOptions) -> Writing<'_> {
+        Writing::new(self, options)
+    }
+
+    /// Draws the next token, with the logits that it was drawn from if wanted (before penalty and temperature).
+    pub(super) async fn draw(&mut self, with_logits: bool) -> Result<(Token, Vec<f32>), Error> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled { taken: 0 });
+        }
+        let pending = self.pending.ok_or(Error::EmptyPrompt)?;
+        if !self.pending_on_device {
+            self.batch.states.write(TOKEN_STATE, 0, &[pending]);
+        }
+        let (records, logits) = self.batch.draw(&[self.sampling], with_logits).await?;
+        let [id, _, kept, _] = records[0];
+        (self.pending, self.pending_on_device) = (Some(id), true);
+        Ok((Token { id, is_end: self.model().end_tokens().contains(&id), kept }, logits))
+    }
+
+    /// Another session with the same past.
+    pub async fn fork(&self) -> Result<Session, Error> {
+        let batch = Batch::copy(&self.batch).await?;
+        let (stream, held) = (self.stream.clone(), self.held.clone());
+        let (pending, sampling, cancel) = (self.pending, self.sampling, Cancel::default());
+        Ok(Session { batch, pending, pending_on_device: false, sampling, stream, held, cancel })
+    }
+
+    /// Forgets everything: back to the learned start. Options stay.
+    pub async fn reset(&mut self) -> Result<(), Error> {
+        self.batch.reset().await?;
+        (self.pending, self.pending_on_device) = (None, false);
+        (self.stream, self.held) = (TextStream::default(), String::new());
+        Ok(())
+    }
+
+    /// Feeds tokens; if cancelled half-way, `all[taken]` becomes the pending token.
+    async fn feed(&mut self, purpose: Purpose, tokens: &[u32], targets: Option<&[u32]>, all: &[u32]) -> Result<Vec<f32>, Error> {
+        let targets = targets.map(|t| [t]);
+        let fed = self.batch.feed(purpose, &[tokens], targets.as_ref().map(|t| &t[..]), &self.cancel).await;
+        if let Err(Error::Cancelled { taken }) = &fed {
+            (self.pending, self.pending_on_device) = (all.get(*taken).copied(), false);
+        }
+        Ok(fed?.swap_remove(0))
+    }
+
+    /// How many of the last tokens a cancelled call left out.
+    fn untaken<T>(&self, fed: &Result<T, Error>, tokens: &[u32]) -> usize {
+        match fed {
+            Err(Error::Cancelled { taken }) => tokens.len().saturating_sub(taken + 1),
+            _ => 0,
+        }
+    }
+
+    /// What is written next goes on from these tokens: tokenizers spell a word differently at the start of a text.
+    fn follow_text(&mut self, tokens: &[u32]) {
+        const ENOUGH: usize = 8;
+        self.stream = TextStream::after(&tokens[tokens.len().saturating_sub(ENOUGH)..]);
+        self.held.clear();
+    }
+}

@@ -1,0 +1,1 @@
+//! Files from strangers: each a typed error that names the thing.

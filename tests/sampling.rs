@@ -1,0 +1,1 @@
+//! Sampling against a host sort, and its frequencies.

@@ -1,0 +1,1 @@
+//! Properties of sessions: splits, snapshots, forks, batches, limits.

@@ -1,0 +1,1 @@
+//! Every linked shader: what its header says, and what naga makes of it.
