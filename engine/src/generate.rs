@@ -10,7 +10,7 @@ mod writing;
 
 pub use batch::Batch;
 pub use model::{LoadOptions, Model, Progress};
-pub use programs::Purpose;
+pub use programs::{Outline, Purpose, outline};
 pub use sampling::Sampling;
 pub use session::{Cancel, Session, Token};
 pub use snapshot::{SnapshotError, StateFile};

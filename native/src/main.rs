@@ -1,1 +1,61 @@
-fn main(){}
+//! The command line of Fastweight: text, state and measurements on stdout, everything else on stderr.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+mod args;
+mod commands;
+mod open;
+
+/// A run that the user interrupted.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = format!("{level},wgpu_core=error,wgpu_hal=error,naga=error");
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter)).init();
+    if let Some(threads) = args.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build_global().expect("the pool is built once, before its first use");
+    }
+    let done = pollster::block_on(async {
+        match &args.command {
+            Command::Generate(options) => commands::generate::run(&args, options).await,
+            Command::Devices => commands::devices::run(&args).await,
+            Command::Inspect(options) => commands::inspect::run(&args, options).await,
+            Command::Tokenize(options) => commands::tokenize::run(&args, options).await,
+            Command::Logits(options) => commands::logits::run(&args, options).await,
+            Command::Completions { shell } => commands::completions(*shell),
+        }
+    });
+    match done {
+        Ok(Ended::Normally) => ExitCode::SUCCESS,
+        Ok(Ended::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How a command ended.
+enum Ended {
+    Normally,
+    Interrupted,
+}
+
+/// Whoever reads the output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
+}

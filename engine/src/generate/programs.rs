@@ -95,3 +95,21 @@ pub(super) fn plan(
         }
     }
 }
+
+/// What a model would be on a device, before any weight is loaded.
+pub struct Outline {
+    /// The graph as the model builds it.
+    pub graph: Graph,
+    /// The graph after fusion.
+    pub fused: Graph,
+    /// The plan for the device.
+    pub plan: Plan,
+}
+
+/// Outlines one purpose of a model for a device with `caps`, with room for `tokens` at a time.
+pub fn outline(architecture: &dyn Architecture, purpose: Purpose, tokens: usize, caps: &crate::caps::Caps) -> Result<Outline, Error> {
+    let (plan, capacity) = plan(architecture, purpose, 1, tokens, caps)?;
+    let graph = graph(architecture, purpose, capacity)?;
+    let fused = crate::graph::fuse::fuse(graph.clone());
+    Ok(Outline { graph, fused, plan })
+}

@@ -1,0 +1,169 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use fastweight::device::Choice;
+
+/// Run models that learn while they read, on any GPU or on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "fastweight", version, about, propagate_version = true)]
+pub(crate) struct Args {
+    /// Model: a folder, a weight file, or the name of a model that ships with the project
+    #[arg(short, long, global = true, env = "FASTWEIGHT_MODEL", value_name = "PATH|NAME")]
+    pub(crate) model: Option<String>,
+
+    /// Device: auto, cpu, software, vulkan:N, metal:N, dx12:N or name:PART, as `fastweight devices` lists them
+    #[arg(short, long, global = true, default_value = "auto", value_name = "DEVICE")]
+    pub(crate) device: Choice,
+
+    /// Threads of the CPU device [default: all cores]
+    #[arg(short, long, global = true, value_name = "N", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
+
+    /// Say more on stderr; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read a prompt, learn on it, and write on
+    Generate(Box<Generate>),
+    /// List the devices, and which one `auto` takes
+    Devices,
+    /// Describe a model: family, sizes, parameters, memory
+    Inspect(Inspect),
+    /// Show the tokens of a text
+    Tokenize(Tokenize),
+    /// Print logits for token ids, to compare with other implementations
+    Logits(Logits),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    pub(crate) prompt: Text,
+
+    /// Tokens to write at most
+    #[arg(short = 'n', long, default_value_t = 256, value_name = "N")]
+    pub(crate) predict: usize,
+
+    /// Temperature; 0 takes the likeliest token [default: 0.8]
+    #[arg(long, value_name = "T")]
+    pub(crate) temp: Option<f32>,
+
+    /// Keep the K likeliest tokens; 0 keeps all [default: 40]
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<u32>,
+
+    /// Keep the smallest set of likeliest tokens with this probability; 1 keeps all [default: 0.95]
+    #[arg(long, value_name = "P")]
+    pub(crate) top_p: Option<f32>,
+
+    /// Keep tokens at least this likely in relation to the likeliest; 0 keeps all [default: 0.05]
+    #[arg(long, value_name = "P")]
+    pub(crate) min_p: Option<f32>,
+
+    /// Make recent tokens less likely; 1 is off [default: 1]
+    #[arg(long, value_name = "X")]
+    pub(crate) repeat_penalty: Option<f32>,
+
+    /// How many tokens are recent, prompt included, at most 256 [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) repeat_last_n: Option<u32>,
+
+    /// Seed of the random numbers [default: a new one each time]
+    #[arg(short, long, value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+
+    /// End the text before this string; may be repeated
+    #[arg(long, value_name = "STRING")]
+    pub(crate) stop: Vec<String>,
+
+    /// Report the N likeliest tokens at each step, with their log-probabilities
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) logprobs: usize,
+
+    /// Save the session to this file when the text ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_state: Option<PathBuf>,
+
+    /// Go on from a saved session; the prompt may then be left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load_state: Option<PathBuf>,
+
+    /// Scale the inner learning rate: 1 learns as trained, 0 not at all [default: 1]
+    #[arg(long, value_name = "SCALE")]
+    pub(crate) learning: Option<f32>,
+
+    /// Don't learn while reading; the same as --learning 0
+    #[arg(long, conflicts_with = "learning")]
+    pub(crate) no_learning: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Text {
+    /// The text [default: what stdin holds]
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+
+    /// Take the text from a file; - is stdin
+    #[arg(short, long, value_name = "FILE", conflicts_with = "text")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Inspect {
+    /// Print the graph of a decode step, before and after fusion
+    #[arg(long)]
+    pub(crate) graph: bool,
+
+    /// Print the plans of prefill and decode for the device
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Tokenize {
+    #[command(flatten)]
+    pub(crate) text: Text,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Logits {
+    /// Token ids, separated by commas
+    #[arg(long, required = true, value_delimiter = ',', value_name = "ID,…")]
+    pub(crate) ids: Vec<u32>,
+
+    /// Feed the ids in chunks that end at these places
+    #[arg(long, value_delimiter = ',', value_name = "PLACE,…")]
+    pub(crate) split: Vec<usize>,
+
+    /// Positions to print [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "POSITION,…")]
+    pub(crate) positions: Vec<usize>,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=1024).contains(&n) => Ok(n),
+        _ => Err("wanted 1 to 1024".into()),
+    }
+}

@@ -1,0 +1,209 @@
+//! `fastweight generate`.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use fastweight::generate::{Finish, Piece, Sampling, Session, Usage, WritingOptions};
+use serde::Serialize;
+
+use crate::Ended;
+use crate::args::{Args, Generate};
+use crate::commands::print_json;
+use crate::open;
+
+/// Tokens of the prompt between two steps of the progress bar.
+const STRIDE: usize = 512;
+
+pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended> {
+    // A prompt may be left out when a session goes on; stdin is then left alone.
+    let prompt = open::text(&options.prompt, options.load_state.is_none())?;
+    if prompt.is_none() && options.load_state.is_none() {
+        bail!("no prompt: give it as an argument, with --file or on stdin");
+    }
+    let device = open::device(args).await?;
+    let model = open::model(args, &device).await?;
+    let mut session = model.session().await?;
+    if let Some(file) = &options.load_state {
+        let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+        session.restore(&bytes).await.with_context(|| file.display().to_string())?;
+    }
+    let sampling = sampling(options, &session);
+    session.set_sampling(sampling)?;
+    match (options.no_learning, options.learning) {
+        (true, _) => session.set_learning(0.0)?,
+        (false, Some(scale)) => session.set_learning(scale)?,
+        (false, None) => {}
+    }
+    if let Some(file) = &options.save_state {
+        // A long text must not end at a folder that can't be written.
+        check_writable(file)?;
+    }
+    let cancel = session.cancel_handle();
+    ctrlc::set_handler(move || {
+        if cancel.is_cancelled() {
+            std::process::exit(i32::from(crate::INTERRUPTED));
+        }
+        cancel.cancel();
+    })
+    .context("Ctrl-C")?;
+    if !args.quiet {
+        eprintln!("model: {}", model.name());
+        eprintln!(
+            "sampling: temp {} top-k {} top-p {} min-p {} repeat-penalty {} repeat-last-n {} seed {}; learning {}; predict {}",
+            sampling.temperature,
+            sampling.top_k,
+            sampling.top_p,
+            sampling.min_p,
+            sampling.repeat_penalty,
+            sampling.repeat_last_n,
+            sampling.seed,
+            session.learning(),
+            options.predict,
+        );
+    }
+
+    let ids = model.tokenizer()?.encode(prompt.as_deref().unwrap_or_default())?;
+    let start = Instant::now();
+    let interrupted = prefill(args, &mut session, &ids).await?;
+    let prefill_seconds = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let (finish, usage) = match interrupted {
+        true => (Finish::Cancelled, Usage::default()),
+        false => write(args, options, &mut session).await?,
+    };
+    let decode_seconds = start.elapsed().as_secs_f64();
+
+    if let Some(file) = &options.save_state {
+        save(file, &session.snapshot().await?)?;
+    }
+    let summary = Summary {
+        finish,
+        device: device.name(),
+        sampling,
+        learning: session.learning(),
+        prompt_tokens: ids.len(),
+        tokens: usage.tokens,
+        prefill_seconds,
+        decode_seconds,
+        prefill_tokens_per_second: ids.len() as f64 / prefill_seconds,
+        decode_tokens_per_second: usage.tokens as f64 / decode_seconds,
+    };
+    if args.json {
+        print_json(&summary)?;
+    }
+    if !args.quiet {
+        eprintln!(
+            "prefill: {} tokens, {:.1} tokens/s; decode: {} tokens, {:.1} tokens/s",
+            summary.prompt_tokens, summary.prefill_tokens_per_second, summary.tokens, summary.decode_tokens_per_second
+        );
+    }
+    Ok(if finish == Finish::Cancelled { Ended::Interrupted } else { Ended::Normally })
+}
+
+/// What `--json` ends with.
+#[derive(Serialize)]
+struct Summary<'a> {
+    finish: Finish,
+    device: &'a str,
+    sampling: Sampling,
+    learning: f32,
+    prompt_tokens: usize,
+    tokens: usize,
+    prefill_seconds: f64,
+    decode_seconds: f64,
+    prefill_tokens_per_second: f64,
+    decode_tokens_per_second: f64,
+}
+
+/// The options as typed, over those of a restored session, over the defaults.
+fn sampling(options: &Generate, session: &Session) -> Sampling {
+    let base = *session.sampling();
+    let fresh_seed = || {
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        time.map_or(0, |t| u64::from(t.subsec_nanos()) ^ t.as_secs())
+    };
+    Sampling {
+        temperature: options.temp.unwrap_or(base.temperature),
+        top_k: options.top_k.unwrap_or(base.top_k),
+        top_p: options.top_p.unwrap_or(base.top_p),
+        min_p: options.min_p.unwrap_or(base.min_p),
+        repeat_penalty: options.repeat_penalty.unwrap_or(base.repeat_penalty),
+        repeat_last_n: options.repeat_last_n.unwrap_or(base.repeat_last_n),
+        seed: options.seed.unwrap_or_else(|| if options.load_state.is_some() { base.seed } else { fresh_seed() }),
+    }
+}
+
+/// Reads the prompt. Whether the user interrupted it.
+async fn prefill(args: &Args, session: &mut Session, ids: &[u32]) -> anyhow::Result<bool> {
+    let bar = open::bar(args, "reading {pos} of {len} tokens {wide_bar} {eta}");
+    bar.set_length(ids.len() as u64);
+    for chunk in ids.chunks(STRIDE) {
+        match session.prefill(chunk).await {
+            Err(fastweight::error::Error::Cancelled { .. }) => return Ok(true),
+            done => done?,
+        }
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(false)
+}
+
+/// Writes the text to stdout.
+async fn write(args: &Args, options: &Generate, session: &mut Session) -> anyhow::Result<(Finish, Usage)> {
+    let mut writing = session.write(WritingOptions {
+        predict: options.predict,
+        stop: options.stop.clone(),
+        logprobs: options.logprobs,
+        resumable: options.save_state.is_some(),
+    });
+    let mut out = std::io::stdout().lock();
+    let mut show = |piece: &Piece| -> std::io::Result<()> {
+        if args.json {
+            serde_json::to_writer(&mut out, piece)?;
+            out.write_all(b"\n")?;
+        } else {
+            out.write_all(piece.text.as_bytes())?;
+        }
+        out.flush()
+    };
+    while let Some(piece) = writing.next().await? {
+        match show(&piece) {
+            // Whoever reads has seen enough: the text ends here, and what was asked for is still saved.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok((Finish::Stop, writing.usage())),
+            done => done?,
+        }
+        if !args.json && !piece.top.is_empty() {
+            let likely = piece.top.iter().map(|t| format!("{:?} {:.3}", t.text, t.logprob)).collect::<Vec<_>>().join("  ");
+            eprintln!("{:>8.3}  {:<16} | {likely}", piece.logprob.unwrap_or_default(), format!("{:?}", piece.text));
+        }
+    }
+    // The next prompt of a shell starts a line of its own; a file or a pipe gets the text as it is.
+    if !args.json && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        let newline = out.write_all(b"\n").and_then(|()| out.flush());
+        newline?;
+    }
+    Ok((writing.finish_reason().unwrap_or(Finish::Length), writing.usage()))
+}
+
+fn check_writable(file: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        bail!("{}: the folder {} does not exist", file.display(), folder.display());
+    }
+    if file.is_dir() {
+        bail!("{} is a folder", file.display());
+    }
+    Ok(())
+}
+
+/// Writes a file whole or not at all: beside its place, then into it.
+fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    let part = Path::new(&name);
+    fs::write(part, bytes).with_context(|| part.display().to_string())?;
+    fs::rename(part, file).with_context(|| file.display().to_string())
+}

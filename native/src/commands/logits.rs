@@ -1,0 +1,55 @@
+//! `fastweight logits`.
+
+use std::io::Write;
+
+use anyhow::bail;
+use serde::Serialize;
+
+use crate::Ended;
+use crate::args::{Args, Logits};
+use crate::commands::print_json;
+use crate::open;
+
+/// The likeliest tokens that are shown to people.
+const SHOWN: usize = 5;
+
+#[derive(Serialize)]
+struct Found<'a> {
+    positions: &'a [usize],
+    logits: Vec<&'a [f32]>,
+}
+
+pub(crate) async fn run(args: &Args, options: &Logits) -> anyhow::Result<Ended> {
+    let n = options.ids.len();
+    if !options.split.is_sorted() || options.split.iter().any(|place| *place > n) {
+        bail!("--split wants places in order, at most {n}; found {:?}", options.split);
+    }
+    if let Some(position) = options.positions.iter().find(|p| **p >= n) {
+        bail!("--positions wants positions below {n}, found {position}");
+    }
+    let device = open::device(args).await?;
+    let model = open::model(args, &device).await?;
+    let mut session = model.session().await?;
+    let mut all = Vec::new();
+    let mut start = 0;
+    for end in options.split.iter().copied().chain([n]) {
+        all.extend(session.logits(&options.ids[start..end]).await?);
+        start = end;
+    }
+    let positions: Vec<usize> = if options.positions.is_empty() { (0..n).collect() } else { options.positions.clone() };
+    let vocabulary = model.architecture().vocabulary();
+    let row = |position: &usize| &all[position * vocabulary..][..vocabulary];
+    let logits: Vec<&[f32]> = positions.iter().map(row).collect();
+    if args.json {
+        print_json(&Found { positions: &positions, logits })?;
+        return Ok(Ended::Normally);
+    }
+    let mut out = std::io::stdout().lock();
+    for (position, logits) in positions.iter().zip(logits) {
+        let mut ids: Vec<usize> = (0..vocabulary).collect();
+        ids.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
+        let likely: Vec<String> = ids.iter().take(SHOWN).map(|id| format!("{id} {:.6}", logits[*id])).collect();
+        writeln!(out, "{position}\t{}", likely.join("\t"))?;
+    }
+    Ok(Ended::Normally)
+}

@@ -1,0 +1,117 @@
+//! Finding a model and a device.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use fastweight::device::Device;
+use fastweight::generate::{LoadOptions, Model, Progress};
+use fastweight::load::{self, Opened};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::{Args, Text};
+
+/// The model that ships with the project.
+const SHIPPED: &str = "ttt-linear-stories-6m";
+
+/// The folders that may hold a folder `models`: the current one and the program's own, with all above them.
+fn roots() -> Vec<PathBuf> {
+    let mut roots = Vec::new();
+    let starts = [std::env::current_dir().ok(), std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf()))];
+    for start in starts.into_iter().flatten() {
+        roots.extend(start.ancestors().map(Path::to_path_buf));
+    }
+    let home = |name: &str, rest: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(rest));
+    let data = home("XDG_DATA_HOME", "fastweight").or_else(|| home("HOME", ".local/share/fastweight"));
+    roots.extend(data);
+    roots.extend(home("LOCALAPPDATA", "fastweight"));
+    roots
+}
+
+/// The path of the model that was asked for, or of the one that ships.
+pub(crate) fn model_path(args: &Args) -> anyhow::Result<PathBuf> {
+    let mut tried = Vec::new();
+    if let Some(model) = &args.model {
+        let path = PathBuf::from(model);
+        if path.exists() {
+            return Ok(path);
+        }
+        tried.push(path);
+    }
+    let name = args.model.as_deref().unwrap_or(SHIPPED);
+    if !name.contains(['/', '\\']) && !name.starts_with('.') {
+        for root in roots() {
+            let path = root.join("models").join(name);
+            if path.is_dir() {
+                return Ok(path);
+            }
+            if !tried.contains(&path) {
+                tried.push(path);
+            }
+        }
+    }
+    let tried: Vec<String> = tried.iter().map(|p| format!("  {}", p.display())).collect();
+    bail!("no model {name}; tried:\n{}\nname one with --model or FASTWEIGHT_MODEL", tried.join("\n"));
+}
+
+/// Opens the model's files.
+pub(crate) async fn files(args: &Args) -> anyhow::Result<Opened> {
+    Ok(load::open_path(&model_path(args)?).await?)
+}
+
+/// Opens the device, and says which and why.
+pub(crate) async fn device(args: &Args) -> anyhow::Result<Device> {
+    let device = Device::open(&args.device).await?;
+    if !args.quiet {
+        eprintln!("device: {} ({})", device.name(), device.why());
+    }
+    Ok(device)
+}
+
+/// Loads the model onto the device, with a progress bar if it takes long.
+pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model> {
+    let opened = files(args).await?;
+    let bar = bar(args, "loading {bytes} of {total_bytes} {wide_bar} {eta}");
+    let mut progress = |p: Progress| {
+        bar.set_length(p.total);
+        bar.set_position(p.loaded);
+    };
+    // What a GPU has left is not to be known; what the system has bounds the CPU device.
+    let memory = device.is_cpu().then(|| {
+        let mut system = sysinfo::System::new();
+        system.refresh_memory();
+        system.available_memory()
+    });
+    let memory = memory.filter(|bytes| *bytes > 0);
+    let options = LoadOptions { memory, progress: Some(&mut progress) };
+    let model = Model::load(opened, device, options).await;
+    bar.finish_and_clear();
+    Ok(model?)
+}
+
+/// A bar on stderr that appears only on a terminal.
+pub(crate) fn bar(args: &Args, template: &str) -> ProgressBar {
+    if args.quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::no_length();
+    bar.with_style(ProgressStyle::with_template(template).expect("the templates are our own"))
+}
+
+/// The text that was given, or what stdin holds if it is no terminal.
+pub(crate) fn text(given: &Text, stdin: bool) -> anyhow::Result<Option<String>> {
+    if let Some(text) = &given.text {
+        return Ok(Some(text.clone()));
+    }
+    let mut text = String::new();
+    match &given.file {
+        Some(file) if file.as_os_str() != "-" => {
+            return Ok(Some(std::fs::read_to_string(file).with_context(|| file.display().to_string())?));
+        }
+        Some(_) => {}
+        None if stdin && !std::io::stdin().is_terminal() => {}
+        None => return Ok(None),
+    }
+    std::io::stdin().read_to_string(&mut text).context("stdin")?;
+    Ok(Some(text))
+}

@@ -1,0 +1,83 @@
+//! What naga makes of every linked shader, at the default limits of WebGPU and without optional features.
+
+use fastweight::caps::Caps;
+use naga::back::{PipelineConstants, hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage};
+
+use super::{Compiled, expect_none, shaders};
+
+/// Parses and validates a source. No optional capability is allowed: every kernel works everywhere.
+pub(super) fn parse(source: &str) -> Result<(Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+    Ok((module, info.map_err(|e| e.emit_to_string(source))?))
+}
+
+/// Translates the shader as a driver would be given it, and checks what it asks of the device.
+fn translate(shader: &Compiled) -> Result<(), String> {
+    let (module, info) = parse(&shader.source)?;
+    let constants: PipelineConstants = shader.constants().map(|(n, v)| (n.to_string(), v)).collect();
+    let specialised = naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants);
+    let (module, info) = specialised.map_err(|e| format!("overrides: {e}"))?;
+    let (module, info) = (&*module, &*info);
+
+    let entry = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into() };
+    spv::write_vec(module, info, &spv::Options::default(), Some(&entry)).map_err(|e| format!("SPIR-V: {e}"))?;
+
+    let options = msl::Options { lang_version: (2, 0), ..Default::default() };
+    let (_, written) = msl::write_string(module, info, &options, &Default::default()).map_err(|e| format!("MSL: {e}"))?;
+    written.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| format!("MSL: {e}"))?;
+
+    let (mut text, options, entry) = (String::new(), hlsl::Options::default(), hlsl::PipelineOptions::default());
+    let written = hlsl::Writer::new(&mut text, &options, &entry).write(module, info, None).map_err(|e| format!("HLSL: {e}"))?;
+    written.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| format!("HLSL: {e}"))?;
+
+    within_limits(module, info)
+}
+
+/// Checks workgroup memory, invocations and storage buffers of the entry point.
+fn within_limits(module: &Module, info: &ModuleInfo) -> Result<(), String> {
+    let [entry] = &module.entry_points[..] else { return Err(format!("{} entry points", module.entry_points.len())) };
+    let uses = info.get_entry_point(0);
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|e| e.to_string())?;
+    let (mut workgroup_bytes, mut buffers) = (0, 0);
+    for (handle, variable) in module.global_variables.iter().filter(|(handle, _)| !uses[*handle].is_empty()) {
+        match variable.space {
+            // WebGPU counts each variable in whole groups of 16 bytes.
+            AddressSpace::WorkGroup => workgroup_bytes += layouter[variable.ty].size.next_multiple_of(16),
+            AddressSpace::Storage { .. } => buffers += 1,
+            _ => {}
+        }
+        if let Some(name) = &variable.name
+            && variable.binding.is_none()
+            && variable.space != AddressSpace::WorkGroup
+        {
+            return Err(format!("{name} is neither bound nor workgroup memory"));
+        }
+    }
+    let most = Caps::default();
+    let limits = [
+        ("bytes of workgroup memory", workgroup_bytes, most.workgroup_bytes),
+        ("invocations", entry.workgroup_size.iter().product(), most.workgroup_invocations),
+        ("storage buffers", buffers, most.storage_buffers),
+    ];
+    match limits.into_iter().find(|(_, needed, had)| needed > had) {
+        Some((what, needed, had)) => Err(format!("{needed} {what}, WebGPU guarantees {had}")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn every_shader_translates_to_every_language_within_the_default_limits() {
+    let mut failures = Vec::new();
+    let shaders = shaders();
+    println!("{} shaders", shaders.len());
+    for (shader, about) in &shaders {
+        if let Err(problem) = translate(shader) {
+            failures.push(format!("{about}: {problem}"));
+        }
+    }
+    expect_none(&failures);
+}
