@@ -17,7 +17,8 @@ fn main() {
         files.sort();
         for path in files {
             let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
-            writeln!(table, "    (\"{prefix}{name}\", include_str!({:?})),", path.display().to_string()).expect("writing to a string");
+            writeln!(table, "    (\"{prefix}{name}\", include_str!({:?})),", path.display().to_string())
+                .expect("writing to a string");
         }
     }
     table.push(']');

@@ -5,7 +5,6 @@ use fastweight::kernels::{Case, KERNELS};
 use fastweight::verify::check;
 use fastweight_tests::{software, weakest};
 
-
 /// Runs cases of every kernel that `wanted` lets through, and reports every failing one.
 fn expect_all(device: &Device, wanted: impl Fn(&Case) -> bool) {
     let mut failures = Vec::new();
@@ -18,7 +17,9 @@ fn expect_all(device: &Device, wanted: impl Fn(&Case) -> bool) {
                 Ok(outcomes) => {
                     assert!(!outcomes.is_empty(), "{name} {} has no variant", case.name);
                     let failed = outcomes.iter().filter(|o| !o.passed());
-                    failures.extend(failed.map(|o| format!("{name} {}: {} over {} at {}, {}", case.name, o.worst, o.bound, o.at, o.variant)));
+                    failures.extend(
+                        failed.map(|o| format!("{name} {}: {} over {} at {}, {}", case.name, o.worst, o.bound, o.at, o.variant)),
+                    );
                 }
                 Err(e) => failures.push(format!("{name} {}: {e}", case.name)),
             }

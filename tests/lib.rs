@@ -10,11 +10,13 @@ pub mod fixtures;
 /// The software GPU. Its absence fails the test, loudly.
 pub fn software() -> Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
-    let open = || {
-        let opened = pollster::block_on(Device::open(&Choice::Software));
-        opened.unwrap_or_else(|e| panic!("the tests need a software Vulkan driver (lavapipe; Debian: mesa-vulkan-drivers): {e}"))
-    };
-    DEVICE.get_or_init(open).clone()
+    DEVICE.get_or_init(fresh_software).clone()
+}
+
+/// The same, opened anew: its counters are the test's own.
+pub fn fresh_software() -> Device {
+    let opened = pollster::block_on(Device::open(&Choice::Software));
+    opened.unwrap_or_else(|e| panic!("the tests need a software Vulkan driver (lavapipe; Debian: mesa-vulkan-drivers): {e}"))
 }
 
 /// The software GPU as the weakest WebGPU device: default limits, no optional feature.

@@ -10,8 +10,8 @@ mod adapters;
 mod gpu;
 
 pub use adapters::{AdapterReport, adapters};
-pub(crate) use gpu::{CounterCells, Gpu, Pipeline, STEP_BYTES};
 pub use gpu::Counters;
+pub(crate) use gpu::{CounterCells, Gpu, Pipeline, STEP_BYTES};
 
 /// Why a device can't be had, or what became of it.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -73,7 +73,9 @@ impl Weights {
     }
 
     fn get(&self, weight: &PlanWeight) -> &Stored {
-        self.stored.get(&(weight.weight.clone(), weight.desc.clone())).expect("the weights of every plan are loaded before it is prepared")
+        self.stored
+            .get(&(weight.weight.clone(), weight.desc.clone()))
+            .expect("the weights of every plan are loaded before it is prepared")
     }
 }
 
@@ -194,7 +196,9 @@ impl States {
             let mut words = Vec::with_capacity(rows * place.desc.row_bytes() / 4);
             for (part, from, bytes) in self.layout.ranges(s, sequence * rows, rows) {
                 match &self.kind {
-                    StatesKind::Cpu(states) => words.extend_from_slice(&states[s][part][from as usize / 4..][..bytes as usize / 4]),
+                    StatesKind::Cpu(states) => {
+                        words.extend_from_slice(&states[s][part][from as usize / 4..][..bytes as usize / 4])
+                    }
                     StatesKind::Gpu(states) => words.extend(states.read(&place.parts[part], from, bytes).await?),
                 }
             }
@@ -266,12 +270,20 @@ impl Program {
 
     /// Starts a run: writes the inputs (name and words), runs all steps in one submit, and takes a copy of the outputs in
     /// `reads` (name, and how many words), which [`Run::finish`] returns.
-    pub fn run(&self, states: &mut States, step: &Step, inputs: &[(&str, &[u32])], reads: &[(&str, usize)]) -> Result<Run, DeviceError> {
+    pub fn run(
+        &self,
+        states: &mut States,
+        step: &Step,
+        inputs: &[(&str, &[u32])],
+        reads: &[(&str, usize)],
+    ) -> Result<Run, DeviceError> {
         let kind = match (&self.kind, &mut states.kind) {
             (ProgramKind::Cpu(program), StatesKind::Cpu(states)) => {
                 let outputs = program.run(states, step, inputs, reads);
                 let Kind::Cpu(cells) = &self.device.kind else { unreachable!("a CPU program is on the CPU device") };
-                let up = size_of_val(&step.head) + size_of_val(&step.sequences[..]) + inputs.iter().map(|i| size_of_val(i.1)).sum::<usize>();
+                let up = size_of_val(&step.head)
+                    + size_of_val(&step.sequences[..])
+                    + inputs.iter().map(|i| size_of_val(i.1)).sum::<usize>();
                 for (cell, n) in [
                     (&cells.dispatches, self.plan.steps.len()),
                     (&cells.passes, 1),

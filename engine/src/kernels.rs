@@ -16,8 +16,8 @@ mod ttt;
 pub use args::{Args, In, Matrix, Out};
 pub use case::{Case, CaseInput, Fill, Role};
 pub use launch::{Extent, Grid, Launch, Live};
-pub use ttt::Geometry;
 use rows::{cases_gated, elementwise, infer_gated, launch_gated, reference_gated, rowwise};
+pub use ttt::Geometry;
 
 /// Why a kernel refuses its inputs.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -205,7 +205,12 @@ impl Checkpoint {
         let info = self.tensors.get(name);
         let info = info.ok_or_else(|| LoadError::MissingTensor { file: self.name().into(), name: name.into() })?;
         if info.shape != shape {
-            return Err(LoadError::invalid(self.name(), format!("the shape of {name}"), format!("{:?}", info.shape), format!("{shape:?}")));
+            return Err(LoadError::invalid(
+                self.name(),
+                format!("the shape of {name}"),
+                format!("{:?}", info.shape),
+                format!("{shape:?}"),
+            ));
         }
         Ok(info)
     }

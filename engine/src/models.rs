@@ -55,7 +55,7 @@ pub fn open(checkpoint: &Checkpoint, config: Option<&serde_json::Value>) -> Resu
 /// y = x wᵀ: the kernel for few rows or the one for many, by the room in x.
 fn linear(g: &mut Graph, label: &str, x: ValueId, w: ValueId) -> Result<ValueId, GraphError> {
     /// Rows up to which streaming the weight once a row beats tiles.
-    const FEW: usize = 4;
+    const FEW: usize = 2;
     if g.desc(x).rows() <= FEW {
         g.node(label, Matvec { norm: None, residual: false }, &[x, w])
     } else {

@@ -193,6 +193,8 @@ struct Planner<'a> {
     places: HashMap<ValueId, Location>,
     /// The last node that reads each base value; `usize::MAX` for outputs.
     last_use: HashMap<ValueId, usize>,
+    /// Slots that only the node at hand reads.
+    passing: Vec<usize>,
 }
 
 /// Where a whole value lies.
@@ -225,6 +227,7 @@ impl<'a> Planner<'a> {
             states,
             places: HashMap::new(),
             last_use,
+            passing: Vec::new(),
         })
     }
 
@@ -236,7 +239,11 @@ impl<'a> Planner<'a> {
             match &value.source {
                 Source::Input => {
                     let slot = self.allocate(id)?;
-                    inputs.push(Port { name: value.label.clone(), operand: Operand::whole(value.desc.clone()), place: Place::Slot(slot) });
+                    inputs.push(Port {
+                        name: value.label.clone(),
+                        operand: Operand::whole(value.desc.clone()),
+                        place: Place::Slot(slot),
+                    });
                 }
                 Source::State(state) => {
                     self.places.insert(id, Location::State(state.0));
@@ -295,8 +302,11 @@ impl<'a> Planner<'a> {
         let Source::Weight(weight) = &v.source else { unreachable!("only weights are asked for") };
         let had = self.caps.binding_bytes.min(self.caps.buffer_bytes);
         let row_bytes = v.desc.row_bytes();
-        let parts = divide(v.desc.rows(), row_bytes, had)
-            .ok_or_else(|| PlanError::TooLarge { label: v.label.clone(), needed: row_bytes as u64, had })?;
+        let parts = divide(v.desc.rows(), row_bytes, had).ok_or_else(|| PlanError::TooLarge {
+            label: v.label.clone(),
+            needed: row_bytes as u64,
+            had,
+        })?;
         self.weights.push(PlanWeight { label: v.label.clone(), weight: weight.clone(), desc: v.desc.clone(), parts });
         self.weight_index.insert(value, self.weights.len() - 1);
         Ok(self.weights.len() - 1)
@@ -329,7 +339,14 @@ impl<'a> Planner<'a> {
         let read = |i: &usize| !updates.iter().any(|u| u.0 == *i);
         let mut operands = Vec::new();
         for i in (0..node.inputs.len()).filter(read) {
-            let location = self.locate(self.graph.base(node.inputs[i]))?;
+            let mut location = self.locate(self.graph.base(node.inputs[i]))?;
+            if update_places.iter().any(|(_, updated)| self.share_buffer(location, *updated)) {
+                location = self.copy_out(location, node.inputs[i], &node.label)?;
+                self.passing.extend(match location {
+                    Location::Slot(slot) => Some(slot),
+                    _ => None,
+                });
+            }
             operands.push((node.inputs[i], location, node.op.kernel().divisible().contains(&i)));
         }
         let inputs = operands.len();
@@ -359,12 +376,7 @@ impl<'a> Planner<'a> {
             Location::State(_) if free => Ok(location),
             Location::Slot(_) if free && !matches!(self.graph.values[base.0].source, Source::Input) => Ok(location),
             _ => {
-                let desc = self.graph.desc(value).clone();
-                let label = format!("{} before {}", self.graph.values[base.0].label, node.label);
-                let bytes = (desc.bytes() as u64).next_multiple_of(4);
-                let slot = Location::Slot(self.slots.take(bytes));
-                let operands = [(value, location, false), (value, slot, false)];
-                self.emit_copy(label, &operands, desc)?;
+                let slot = self.copy_out(location, value, &node.label)?;
                 if let Location::State(_) = location {
                     self.places.insert(base, slot);
                     return Ok(location);
@@ -374,12 +386,25 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn emit_copy(&mut self, label: String, operands: &[(ValueId, Location, bool); 2], desc: Desc) -> Result<(), PlanError> {
-        let io = Io { inputs: vec![self.operand(operands[0].0)], outputs: vec![Operand::whole(desc)] };
-        let places = operands.iter().map(|o| self.part_place(o.1, 0, "copy", o.0)).collect::<Result<_, _>>()?;
+    /// Whether binding one to be read and the other to be written would use one buffer both ways in a dispatch.
+    fn share_buffer(&self, read: Location, written: Location) -> bool {
+        let buffers = |state: usize| self.states.states[state].parts.iter().map(|p| p.buffer);
+        match (read, written) {
+            (Location::State(a), Location::State(b)) => buffers(a).any(|a| buffers(b).any(|b| a == b)),
+            _ => false,
+        }
+    }
+
+    /// Copies a value into a slot of its own, for the node called `user`.
+    fn copy_out(&mut self, location: Location, value: ValueId, user: &str) -> Result<Location, PlanError> {
+        let desc = self.graph.desc(value).clone();
+        let label = format!("{} for {user}", self.graph.values[self.graph.base(value).0].label);
+        let slot = Location::Slot(self.slots.take((desc.bytes() as u64).next_multiple_of(4)));
+        let places = vec![self.part_place(location, 0, "copy", value)?, place(slot, 0)];
+        let io = Io { inputs: vec![self.operand(value)], outputs: vec![Operand::whole(desc)] };
         let launch = self.launch(&Copy.into(), &io);
         self.steps.push(PlanStep { label, op: Copy.into(), io, places, launch, part: Part { first: 0, count: 0 } });
-        Ok(())
+        Ok(slot)
     }
 
     fn parts(&self, location: Location) -> usize {
@@ -423,19 +448,25 @@ impl<'a> Planner<'a> {
         for (i, part) in parts.iter().enumerate() {
             let mut places = Vec::new();
             for (value, location, divided) in operands {
-                places.push(if *divided {
-                    place(*location, i)
-                } else {
-                    self.part_place(*location, 0, op.name(), *value)?
-                });
+                places.push(if *divided { place(*location, i) } else { self.part_place(*location, 0, op.name(), *value)? });
             }
-            self.steps.push(PlanStep { label: label.clone(), op: op.clone(), io: io.clone(), places, launch: launch.clone(), part: *part });
+            self.steps.push(PlanStep {
+                label: label.clone(),
+                op: op.clone(),
+                io: io.clone(),
+                places,
+                launch: launch.clone(),
+                part: *part,
+            });
         }
         Ok(())
     }
 
     /// Gives back the slots of values that nobody reads after node `n`.
     fn release(&mut self, n: usize) {
+        for slot in std::mem::take(&mut self.passing) {
+            self.slots.give_back(slot);
+        }
         let node = &self.graph.nodes[n];
         let values: Vec<ValueId> = node.inputs.iter().map(|v| self.graph.base(*v)).chain(node.outputs.iter().copied()).collect();
         let live: Vec<Location> = self
@@ -475,7 +506,21 @@ impl fmt::Display for Plan {
             let grid: Vec<_> = step.launch.grid.0.iter().map(|e| format!("{:?}/{}", e.count, e.per)).collect();
             writeln!(f, "{i:4}  {:<40} {} [{}]  # {}", step.launch.name(), places.join(" "), grid.join(" x "), step.label)?;
         }
-        writeln!(f, "{} dispatches, {} slots of {} bytes in all: {:?}", self.steps.len(), self.slots.len(), self.slot_bytes(), self.slots)?;
-        writeln!(f, "{} weights of {} bytes, {} states of {} bytes", self.weights.len(), self.weight_bytes(), self.states.states.len(), self.states.bytes())
+        writeln!(
+            f,
+            "{} dispatches, {} slots of {} bytes in all: {:?}",
+            self.steps.len(),
+            self.slots.len(),
+            self.slot_bytes(),
+            self.slots
+        )?;
+        writeln!(
+            f,
+            "{} weights of {} bytes, {} states of {} bytes",
+            self.weights.len(),
+            self.weight_bytes(),
+            self.states.states.len(),
+            self.states.bytes()
+        )
     }
 }

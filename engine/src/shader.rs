@@ -53,7 +53,12 @@ pub fn link(launch: &Launch, places: &[(u32, u32)]) -> Result<Linked, LinkError>
         source.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }
     let mut access = vec![None; places.len()];
-    for file in ["parts/step"].into_iter().map(String::from).chain(launch.parts.iter().map(|p| format!("parts/{p}"))).chain([launch.file.to_string()]) {
+    for file in ["parts/step"]
+        .into_iter()
+        .map(String::from)
+        .chain(launch.parts.iter().map(|p| format!("parts/{p}")))
+        .chain([launch.file.to_string()])
+    {
         let text = fastweight_shaders::source(&file).ok_or_else(|| LinkError::NoFile(file.clone()))?;
         for line in text.lines() {
             match storage_binding(line) {

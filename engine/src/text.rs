@@ -83,7 +83,14 @@ impl TextStream {
 
     /// Takes a token and returns the text that is now whole; empty if a character is still open.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String, TextError> {
-        let step = tokenizers::step_decode_stream(&tokenizer.inner, vec![id], true, &mut self.ids, &mut self.prefix, &mut self.prefix_index);
+        let step = tokenizers::step_decode_stream(
+            &tokenizer.inner,
+            vec![id],
+            true,
+            &mut self.ids,
+            &mut self.prefix,
+            &mut self.prefix_index,
+        );
         step.map(Option::unwrap_or_default).map_err(|e| TextError::Failed(e.to_string()))
     }
 

@@ -1,39 +1,93 @@
 //! Arithmetic on rows of floats for the references: the few loops that are hot on the CPU device, compiled for several
 //! instruction sets and chosen when the program runs.
 
+use half::{bf16, f16};
 use multiversion::multiversion;
 
 use crate::kernels::Matrix;
 
-/// Elements of a half-width row that are widened at a time: small enough for the first cache.
-const PIECE: usize = 512;
+/// Sums that run side by side: four registers of eight.
+const LANES: usize = 32;
+
+/// Σ wᵢ xᵢ, the weights widened by `widen` on the way.
+#[inline(always)]
+fn dot_widened<T: Copy>(fused: bool, w: &[T], x: &[f32], widen: impl Fn(T) -> f32) -> f32 {
+    let mut sums = [0f32; LANES];
+    let (w_blocks, w_rest) = w.as_chunks::<LANES>();
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    for (w, x) in w_blocks.iter().zip(x_blocks) {
+        for lane in 0..LANES {
+            let (w, sum) = (widen(w[lane]), &mut sums[lane]);
+            *sum = if fused { w.mul_add(x[lane], *sum) } else { w * x[lane] + *sum };
+        }
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+    }
+    w_rest.iter().zip(x_rest).fold(sums[0], |sum, (w, x)| sum + widen(*w) * x)
+}
+
+/// A finite half as a float, in integer steps that vectorise everywhere: the bits in place, then the exponent's bias as a factor.
+#[inline(always)]
+fn from_f16(x: f16) -> f32 {
+    const BIAS: f32 = 5.192_296_9e33; // 2^112
+    let bits = u32::from(x.to_bits());
+    f32::from_bits((bits & 0x8000) << 16 | (bits & 0x7fff) << 13) * BIAS
+}
+
+#[inline(always)]
+fn from_bf16(x: bf16) -> f32 {
+    f32::from_bits(u32::from(x.to_bits()) << 16)
+}
 
 /// Σ aᵢ bᵢ.
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    const CHAINS: usize = 4;
-    let fused = multiversion::target::target_cfg_f!(target_feature = "fma");
-    let mut sums = [[0f32; LANES]; CHAINS];
-    let (a_blocks, a_rest) = a.as_chunks::<{ LANES * CHAINS }>();
-    let (b_blocks, b_rest) = b.as_chunks::<{ LANES * CHAINS }>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for chain in 0..CHAINS {
-            for lane in 0..LANES {
-                let (x, y) = (a[chain * LANES + lane], b[chain * LANES + lane]);
-                let sum = &mut sums[chain][lane];
-                *sum = if fused { x.mul_add(y, *sum) } else { x * y + *sum };
-            }
-        }
+    dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), a, b, |x| x)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn dot_f16(w: &[f16], x: &[f32]) -> f32 {
+    dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_f16)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn dot_bf16(w: &[bf16], x: &[f32]) -> f32 {
+    dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_bf16)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn widen_f16(w: &[f16], out: &mut [f32]) {
+    w.iter().zip(out).for_each(|(w, out)| *out = from_f16(*w));
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn widen_bf16(w: &[bf16], out: &mut [f32]) {
+    w.iter().zip(out).for_each(|(w, out)| *out = from_bf16(*w));
+}
+
+/// Writes `out.len()` stored weights from element `start` on as floats.
+pub(crate) fn widen(w: Matrix<'_>, start: usize, out: &mut [f32]) {
+    let end = start + out.len();
+    match w {
+        Matrix::F32(w) => out.copy_from_slice(&w[start..end]),
+        Matrix::F16(w) => widen_f16(&w[start..end], out),
+        Matrix::BF16(w) => widen_bf16(&w[start..end], out),
     }
-    let mut total = 0.0;
-    for lane in 0..LANES {
-        total += (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
+}
+
+/// One stored row of a weight, from element `start` on, times `x`.
+pub(crate) fn dot_stored(w: Matrix<'_>, start: usize, x: &[f32]) -> f32 {
+    let end = start + x.len();
+    match w {
+        Matrix::F32(w) => dot(&w[start..end], x),
+        Matrix::F16(w) => dot_f16(&w[start..end], x),
+        Matrix::BF16(w) => dot_bf16(&w[start..end], x),
     }
-    for (x, y) in a_rest.iter().zip(b_rest) {
-        total += x * y;
-    }
-    total
 }
 
 /// y ← y + a x.
@@ -43,21 +97,6 @@ pub(crate) fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = if fused { a.mul_add(*x, *y) } else { a * x + *y };
     }
-}
-
-/// One stored row of a weight, from element `start` on, times `x`.
-pub(crate) fn dot_stored(w: Matrix<'_>, start: usize, x: &[f32]) -> f32 {
-    if let Matrix::F32(w) = w {
-        return dot(&w[start..start + x.len()], x);
-    }
-    let mut piece = [0f32; PIECE];
-    let mut sum = 0.0;
-    for (i, x) in x.chunks(PIECE).enumerate() {
-        let piece = &mut piece[..x.len()];
-        w.widen(start + i * PIECE, piece);
-        sum += dot(piece, x);
-    }
-    sum
 }
 
 /// A row-major matrix in a slice, or its transpose: element (i, j) is at `i * row + j * column`.
@@ -124,4 +163,45 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 pub(crate) fn gelu(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = 0.797_884_56;
     0.5 * x * (1.0 + (SQRT_2_OVER_PI * (x + 0.044715 * x * x * x)).tanh())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finite_half_widens_exactly() {
+        let finite = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite());
+        finite.for_each(|x| assert_eq!(from_f16(x).to_bits(), x.to_f32().to_bits(), "{x}"));
+    }
+
+    #[test]
+    fn dots_of_every_length_are_the_sums() {
+        for n in 0..100 {
+            let x: Vec<f32> = (0..n).map(|i| i as f32 - 7.0).collect();
+            let wanted: f32 = x.iter().map(|x| x * x).sum();
+            let (half, brain) = (
+                x.iter().map(|x| f16::from_f32(*x)).collect::<Vec<_>>(),
+                x.iter().map(|x| bf16::from_f32(*x)).collect::<Vec<_>>(),
+            );
+            for w in [Matrix::F32(&x), Matrix::F16(&half), Matrix::BF16(&brain)] {
+                assert_eq!(dot_stored(w, 0, &x), wanted, "{n} elements");
+            }
+        }
+    }
+
+    #[test]
+    fn products_agree_with_their_definition() {
+        let numbers = |n: usize, k: usize| -> Vec<f32> { (0..n).map(|i| ((i * k) % 11) as f32 - 5.0).collect() };
+        for (m, k, n) in [(1, 1, 1), (1, 5, 7), (3, 4, 2), (17, 64, 9)] {
+            let (a, b) = (numbers(m * k, 3), numbers(k * n, 7));
+            let wanted = |i: usize, j: usize| (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum::<f32>();
+            let b_t: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
+            for b in [View::new(&b, k, n, n), View::new(&b_t, n, k, k).t()] {
+                let mut c = vec![1.0; m * n];
+                product(2.0, View::new(&a, m, k, k), b, &mut c, n);
+                (0..m * n).for_each(|i| assert_eq!(c[i], 1.0 + 2.0 * wanted(i / n, i % n), "{m} {k} {n}"));
+            }
+        }
+    }
 }

@@ -150,7 +150,10 @@ fn compare(found: &[Vec<u32>], wanted: &[Vec<u32>], graph: &Graph, outputs: &[(S
             let error = if found[j] == wanted[j] { 0.0 } else { ((f - w).abs() / scale).max(f32::MIN_POSITIVE) };
             // A NaN is worse than any number.
             if error > worst.0 || error.is_nan() {
-                worst = (if error.is_nan() { f32::INFINITY } else { error }, format!("{name} of run {run}, element {j}: {f}, wanted {w}"));
+                worst = (
+                    if error.is_nan() { f32::INFINITY } else { error },
+                    format!("{name} of run {run}, element {j}: {f}, wanted {w}"),
+                );
             }
         }
     }

@@ -7,7 +7,12 @@ use fastweight::device::Choice;
 
 /// Run models that learn while they read, on any GPU or on the CPU.
 #[derive(Debug, Parser)]
-#[command(name = "fastweight", version, about, propagate_version = true)]
+#[command(
+    name = "fastweight",
+    version,
+    about = "Run models that learn while they read, on any GPU or on the CPU",
+    propagate_version = true
+)]
 pub(crate) struct Args {
     /// Model: a folder, a weight file, or the name of a model that ships with the project
     #[arg(short, long, global = true, env = "FASTWEIGHT_MODEL", value_name = "PATH|NAME")]

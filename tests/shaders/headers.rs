@@ -122,7 +122,8 @@ fn operand_lines_are_recognised() {
 
 /// The members of a struct in the step values: name and offset.
 fn members(module: &Module, name: &str) -> Vec<(String, usize)> {
-    let (_, found) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).unwrap_or_else(|| panic!("no struct {name}"));
+    let (_, found) =
+        module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).unwrap_or_else(|| panic!("no struct {name}"));
     let TypeInner::Struct { members, .. } = &found.inner else { panic!("{name} is no struct") };
     members.iter().map(|m| (m.name.clone().unwrap_or_default(), m.offset as usize)).collect()
 }
@@ -135,7 +136,8 @@ fn step_values_are_the_same_bytes_in_rust_and_wgsl() {
     macro_rules! fields {
         ($of:ty: $($field:ident)*) => { vec![$((stringify!($field).to_string(), offset_of!($of, $field)),)*] };
     }
-    let sequence = fields!(Sequence: position count first_row learning seed sharpness top_k top_p min_p_drop penalty inverse_penalty last_n);
+    let sequence =
+        fields!(Sequence: position count first_row learning seed sharpness top_k top_p min_p_drop penalty inverse_penalty last_n);
     let mut head = fields!(StepHead: rows sequences longest reserved);
     head.push(("sequence".into(), size_of::<StepHead>()));
     assert_eq!(members(&module, "Sequence"), sequence);
@@ -144,7 +146,9 @@ fn step_values_are_the_same_bytes_in_rust_and_wgsl() {
     assert_eq!(sequence.len() * 4, size_of::<Sequence>(), "every field of the record is compared");
 
     let table = module.types.iter().find_map(|(_, t)| match t.inner {
-        TypeInner::Array { base, size: ArraySize::Constant(n), stride } if module.types[base].name.as_deref() == Some("Sequence") => {
+        TypeInner::Array { base, size: ArraySize::Constant(n), stride }
+            if module.types[base].name.as_deref() == Some("Sequence") =>
+        {
             Some((n.get() as usize, stride as usize))
         }
         _ => None,

@@ -115,9 +115,7 @@ impl Gpu {
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(256),
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
-            subgroups: features
-                .contains(wgpu::Features::SUBGROUP)
-                .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            subgroups: features.contains(wgpu::Features::SUBGROUP).then_some((info.subgroup_min_size, info.subgroup_max_size)),
         };
         let failure: Arc<Mutex<Option<DeviceError>>> = Arc::default();
         let lost = failure.clone();
@@ -158,7 +156,12 @@ impl Gpu {
     }
 
     /// Runs `make` under error scopes for validation and memory.
-    async fn scoped<T>(&self, make: impl FnOnce() -> T, memory: impl FnOnce() -> DeviceError, validation: impl FnOnce(String) -> DeviceError) -> Result<T, DeviceError> {
+    async fn scoped<T>(
+        &self,
+        make: impl FnOnce() -> T,
+        memory: impl FnOnce() -> DeviceError,
+        validation: impl FnOnce(String) -> DeviceError,
+    ) -> Result<T, DeviceError> {
         let validation_scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let memory_scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let made = make();
@@ -190,7 +193,8 @@ impl Gpu {
     /// The pipeline of a launch whose operands lie in these groups and bindings; compiled once.
     pub(crate) async fn pipeline(&self, launch: &Launch, places: &[(u32, u32)]) -> Result<Arc<Pipeline>, DeviceError> {
         let name = launch.name();
-        let linked = shader::link(launch, places).map_err(|e| DeviceError::Shader { name: name.clone(), reason: e.to_string() })?;
+        let linked =
+            shader::link(launch, places).map_err(|e| DeviceError::Shader { name: name.clone(), reason: e.to_string() })?;
         let overrides = launch.overrides.iter().map(|(n, v)| (*n, v.to_bits())).collect();
         let key = (linked, places.to_vec(), overrides);
         if let Some(pipeline) = lock(&self.pipelines).get(&key) {

@@ -23,7 +23,13 @@ impl CpuProgram {
     }
 
     /// Runs the plan and returns the words of the outputs in `reads`: the name, and how many words.
-    pub(super) fn run(&self, states: &mut [Parts], step: &Step, inputs: &[(&str, &[u32])], reads: &[(&str, usize)]) -> Vec<Vec<u32>> {
+    pub(super) fn run(
+        &self,
+        states: &mut [Parts],
+        step: &Step,
+        inputs: &[(&str, &[u32])],
+        reads: &[(&str, usize)],
+    ) -> Vec<Vec<u32>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for port in &self.plan.inputs {
             if let (Place::Slot(slot), Some((_, words))) = (port.place, inputs.iter().find(|i| i.0 == port.name)) {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::device::{DeviceError, Gpu, STEP_BYTES, count};
 use crate::device::Pipeline;
+use crate::device::{DeviceError, Gpu, STEP_BYTES, count};
 use crate::plan::{Place, Plan, StateLayout, StatePart, StatePlace};
 use crate::step::{Part, Step};
 
@@ -104,7 +104,11 @@ fn bindings(places: &[Place]) -> Vec<(u32, u32)> {
 }
 
 impl GpuProgram {
-    pub(super) async fn new(gpu: Arc<Gpu>, plan: Arc<Plan>, weights: Vec<Arc<Vec<wgpu::Buffer>>>) -> Result<GpuProgram, DeviceError> {
+    pub(super) async fn new(
+        gpu: Arc<Gpu>,
+        plan: Arc<Plan>,
+        weights: Vec<Arc<Vec<wgpu::Buffer>>>,
+    ) -> Result<GpuProgram, DeviceError> {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let mut slots = Vec::new();
@@ -191,7 +195,13 @@ impl GpuProgram {
         groups
     }
 
-    pub(super) fn run(&self, states: &mut GpuStates, step: &Step, inputs: &[(&str, &[u32])], reads: &[(&str, usize)]) -> Result<GpuRun, DeviceError> {
+    pub(super) fn run(
+        &self,
+        states: &mut GpuStates,
+        step: &Step,
+        inputs: &[(&str, &[u32])],
+        reads: &[(&str, usize)],
+    ) -> Result<GpuRun, DeviceError> {
         let gpu = &self.gpu;
         for port in &self.plan.inputs {
             if let (Place::Slot(slot), Some((_, words))) = (port.place, inputs.iter().find(|i| i.0 == port.name)) {

@@ -157,9 +157,8 @@ impl Model {
 
     /// The program of a purpose, prepared on first use.
     pub(super) async fn program(&self, purpose: Purpose, sequences: usize) -> Result<(Arc<Program>, Capacity), Error> {
-        let cached = |inner: &Inner| {
-            inner.programs.lock().unwrap_or_else(PoisonError::into_inner).get(&(purpose, sequences)).cloned()
-        };
+        let cached =
+            |inner: &Inner| inner.programs.lock().unwrap_or_else(PoisonError::into_inner).get(&(purpose, sequences)).cloned();
         if let Some(found) = cached(&self.inner) {
             return Ok(found);
         }

@@ -32,8 +32,8 @@ pub(super) const TOKEN_STATE: usize = 0;
 
 /// The states that every graph declares first: the token that the next decode step takes, and the ring of the last ones.
 fn session_states(g: &mut Graph, sequences: usize) -> (StateId, StateId) {
-    let token = g.state("session", "token", Desc::fixed(DType::U32, &[sequences, 1]), None);
-    let history = g.state("session", "history", Desc::fixed(DType::U32, &[sequences, HISTORY]), None);
+    let token = g.state("token", "token", Desc::fixed(DType::U32, &[sequences, 1]), None);
+    let history = g.state("history", "history", Desc::fixed(DType::U32, &[sequences, HISTORY]), None);
     (token, history)
 }
 
@@ -107,7 +107,12 @@ pub struct Outline {
 }
 
 /// Outlines one purpose of a model for a device with `caps`, with room for `tokens` at a time.
-pub fn outline(architecture: &dyn Architecture, purpose: Purpose, tokens: usize, caps: &crate::caps::Caps) -> Result<Outline, Error> {
+pub fn outline(
+    architecture: &dyn Architecture,
+    purpose: Purpose,
+    tokens: usize,
+    caps: &crate::caps::Caps,
+) -> Result<Outline, Error> {
     let (plan, capacity) = plan(architecture, purpose, 1, tokens, caps)?;
     let graph = graph(architecture, purpose, capacity)?;
     let fused = crate::graph::fuse::fuse(graph.clone());

@@ -107,7 +107,11 @@ pub struct StateFile {
 impl StateFile {
     /// Parses bytes from outside.
     pub fn parse(bytes: &[u8]) -> Result<StateFile, SnapshotError> {
-        let length = |what: &str, wanted: usize| SnapshotError::Length { what: what.into(), wanted: wanted as u64, found: bytes.len() as u64 };
+        let length = |what: &str, wanted: usize| SnapshotError::Length {
+            what: what.into(),
+            wanted: wanted as u64,
+            found: bytes.len() as u64,
+        };
         let magic = &bytes[..bytes.len().min(8)];
         if magic != MAGIC {
             return Err(SnapshotError::Magic { found: magic.to_vec() });
@@ -143,7 +147,11 @@ impl StateFile {
             rest = after;
         }
         if !rest.is_empty() {
-            return Err(SnapshotError::Length { what: "all states".into(), wanted: (body - rest.len()) as u64, found: body as u64 });
+            return Err(SnapshotError::Length {
+                what: "all states".into(),
+                wanted: (body - rest.len()) as u64,
+                found: body as u64,
+            });
         }
         Ok(StateFile { head, tensors })
     }

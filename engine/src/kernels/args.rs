@@ -103,16 +103,3 @@ impl Out<'_> {
         self.operand.desc.width()
     }
 }
-
-impl Matrix<'_> {
-    /// Writes `out.len()` elements from `start` on as floats.
-    pub fn widen(&self, start: usize, out: &mut [f32]) {
-        use half::slice::HalfFloatSliceExt;
-        let end = start + out.len();
-        match self {
-            Matrix::F32(w) => out.copy_from_slice(&w[start..end]),
-            Matrix::F16(w) => w[start..end].convert_to_f32_slice(out),
-            Matrix::BF16(w) => w[start..end].convert_to_f32_slice(out),
-        }
-    }
-}

@@ -18,13 +18,15 @@ pub struct CausalConv {
     pub residual: bool,
 }
 
-/// Channels and rows that a workgroup works on side by side.
+/// Channels that a workgroup works on side by side.
 const CHANNELS: u32 = 64;
+/// The longest filter.
+const MAX_TAPS: usize = 16;
 
 impl Kernel for CausalConv {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
         expect_inputs(inputs, if self.residual { 5 } else { 4 })?;
-        if !(2..=16).contains(&self.taps) {
+        if !(2..=MAX_TAPS).contains(&self.taps) {
             return Err(OpError::Attribute { name: "taps", found: self.taps.to_string(), wanted: "2 to 16".into() });
         }
         if self.filters == 0 || (self.residual && self.filters != 1) {
@@ -69,25 +71,29 @@ impl Kernel for CausalConv {
         for (s, record) in args.step.sequences.iter().enumerate() {
             let window = &mut window.f32s()[s * past * channels..][..past * channels];
             let (first, count) = (record.first_row as usize, record.count as usize);
-            // The row `back` rows before row t of this run.
-            let row = |window: &'_ [f32], t: usize, back: usize, c: usize| {
-                if t >= back { x.row(first + t - back)[c] } else { window[(past + t - back) * channels + c] }
-            };
             for t in 0..count {
+                // The rows that the filters see here, oldest first.
+                let mut rows: [&[f32]; MAX_TAPS] = [&[]; MAX_TAPS];
+                for (k, row) in rows[..self.taps].iter_mut().enumerate() {
+                    *row = match (t + k).checked_sub(past) {
+                        Some(t) => x.row(first + t),
+                        None => &window[(t + k) * channels..][..channels],
+                    };
+                }
                 let y = &mut y.f32s()[(first + t) * y_width..][..y_width];
-                for (fc, y) in y.iter_mut().enumerate() {
-                    let mut sum = bias[fc];
-                    for k in 0..self.taps {
-                        sum += w[fc * self.taps + k] * row(window, t, past - k, fc % channels);
+                for (f, y) in y.chunks_mut(channels).enumerate() {
+                    let (w, bias) = (&w[f * channels * self.taps..][..channels * self.taps], &bias[f * channels..]);
+                    for (c, (y, w)) in y.iter_mut().zip(w.chunks(self.taps)).enumerate() {
+                        let sum = w.iter().zip(&rows).fold(bias[c], |sum, (w, row)| sum + w * row[c]);
+                        *y = if self.residual { *y + sum } else { sum };
                     }
-                    *y = if self.residual { *y + sum } else { sum };
                 }
             }
-            // Oldest first: row i becomes the one `past - i` before the end of this run.
-            for i in 0..past {
-                for c in 0..channels {
-                    window[i * channels + c] = row(window, count, past - i, c);
-                }
+            // The window moves on by `count` rows.
+            let kept = past.saturating_sub(count);
+            window.copy_within((past - kept) * channels.., 0);
+            for i in kept..past {
+                window[i * channels..][..channels].copy_from_slice(x.row(first + count + i - past));
             }
         }
     }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::*;
+use crate::vector::widen;
 
 /// y[t] = table[ids[t]]. Inputs: ids `[tokens]` (u32), table `[vocabulary, width]` in a weight format. Ids outside the table are
 /// the caller's to refuse; the kernel leaves their rows alone.
@@ -60,7 +61,7 @@ impl Kernel for Embed {
         let width = y.width();
         y.rows(rows).par_chunks_mut(width).zip(&ids[..rows]).for_each(|(y, id)| {
             if let Some(row) = id.checked_sub(part.first).filter(|row| *row < part.count) {
-                table.matrix().widen(row as usize * table.operand.stride, y);
+                widen(table.matrix(), row as usize * table.operand.stride, y);
             }
         });
     }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::embed::{expect_matrix, weight_format};
 use super::*;
-use crate::vector::{View, product};
+use crate::vector::{View, product, widen};
 
 /// y[t, n] = Σₖ x[t, k] · w[n, k], added to the last input in place if `residual`.
 /// Inputs: x `[rows, k]`, w `[n, k]` in a weight format, and with `residual` y `[rows, n]`.
@@ -93,7 +93,7 @@ impl Kernel for Matmul {
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        const PANEL: usize = 64;
+        const PANEL: usize = 128;
         thread_local! {
             // The panel of widened weights and the product with it, kept so that no call allocates.
             static SCRATCH: std::cell::RefCell<(Vec<f32>, Vec<f32>)> = const { std::cell::RefCell::new((Vec::new(), Vec::new())) };
@@ -116,7 +116,7 @@ impl Kernel for Matmul {
                 sums.clear();
                 sums.resize(rows * n, 0.0);
                 for (i, row) in weights.chunks_mut(k).take(n).enumerate() {
-                    w.matrix().widen((start + i) * w.operand.stride, row);
+                    widen(w.matrix(), (start + i) * w.operand.stride, row);
                 }
                 product(1.0, x_view, View::new(weights, n, k, k).t(), sums, n);
                 for (r, sums) in sums.chunks(n).enumerate() {

@@ -62,7 +62,8 @@ impl Kernel for Matvec {
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        const PANEL: usize = 64;
+        // Rows that a thread takes at a time: enough to be worth waking it.
+        const PANEL: usize = 128;
         let (x, w) = (args.inputs[0], args.inputs[1]);
         let (rows, k) = (x.live(args.step), x.operand.desc.width());
         let (first, count) = (args.part.first as usize, args.part.count as usize);

@@ -145,7 +145,8 @@ impl Geometry {
 
     pub(super) fn infer(&self, inputs: &[&Desc], fast: usize, row: usize) -> Result<Vec<Desc>, OpError> {
         expect_inputs(inputs, 6)?;
-        let attribute = |name, found: usize, wanted: &str| Err(OpError::Attribute { name, found: found.to_string(), wanted: wanted.into() });
+        let attribute =
+            |name, found: usize, wanted: &str| Err(OpError::Attribute { name, found: found.to_string(), wanted: wanted.into() });
         if !self.head_dim.is_multiple_of(4) || !(4..=128).contains(&self.head_dim) {
             return attribute("head_dim", self.head_dim, "a multiple of 4 up to 128");
         }
@@ -259,10 +260,8 @@ pub(super) fn cases(op: impl Fn(Geometry) -> (Op, usize, usize)) -> Vec<Case> {
             state(fast, Fill::uniform(5, 0.3)),
             state(mini_batch * row, Fill::uniform(6, 0.3)),
         ];
-        let steps: Vec<_> = runs
-            .iter()
-            .map(|run| Step::new(run.iter().map(|&(position, n)| Sequence::new(position, n)).collect()))
-            .collect();
+        let steps: Vec<_> =
+            runs.iter().map(|run| Step::new(run.iter().map(|&(position, n)| Sequence::new(position, n)).collect())).collect();
         let name = format!("{heads} heads of {head_dim}, mini-batch {mini_batch}, {runs:?}");
         let case = Case::new(name, op, rows, inputs).steps(steps).bound(3e-4);
         if width * rows > 1500 { case.thorough() } else { case }
@@ -288,7 +287,8 @@ mod tests {
     #[test]
     fn gradient_is_the_slope_of_the_inner_loss() {
         const N: usize = 8;
-        let numbers = |seed, base| -> Vec<f32> { (0..N).map(|i| Fill::Uniform { seed, base, amplitude: 0.8 }.value(i)).collect() };
+        let numbers =
+            |seed, base| -> Vec<f32> { (0..N).map(|i| Fill::Uniform { seed, base, amplitude: 0.8 }.value(i)).collect() };
         let (z, v, k, gamma, beta) = (numbers(1, 0.0), numbers(2, 0.0), numbers(3, 0.0), numbers(4, 1.0), numbers(5, 0.0));
         let loss = |z: &[f64]| -> f64 {
             let mean = z.iter().sum::<f64>() / N as f64;
@@ -301,8 +301,18 @@ mod tests {
         let input = In { operand: &empty, words: &[0] };
         let rows = HeadRows::new(input, 0, 0, 1);
         let head = Head {
-            q: rows, k: rows, v: rows, lr: input, gamma: &gamma, beta: &beta, token_index: &[], head: 0, position: 0, count: 0,
-            first_row: 0, column: 0,
+            q: rows,
+            k: rows,
+            v: rows,
+            lr: input,
+            gamma: &gamma,
+            beta: &beta,
+            token_index: &[],
+            head: 0,
+            position: 0,
+            count: 0,
+            first_row: 0,
+            column: 0,
         };
         let mut g = vec![0.0; N];
         inner_gradient(&head, &z, &v, &k, &mut g);

@@ -38,10 +38,16 @@ pub async fn catalogue(source: &dyn Source, file: usize) -> Result<BTreeMap<Stri
 }
 
 /// Parses a header whose data of `available` bytes starts at `data`.
-pub fn parse(name: &str, header: &[u8], available: u64, data: u64, file: usize) -> Result<BTreeMap<String, TensorInfo>, LoadError> {
+pub fn parse(
+    name: &str,
+    header: &[u8],
+    available: u64,
+    data: u64,
+    file: usize,
+) -> Result<BTreeMap<String, TensorInfo>, LoadError> {
     let invalid = |what: &str, found: String, wanted: &str| LoadError::invalid(name, what, found, wanted);
-    let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header)
-        .map_err(|e| invalid("the header", e.to_string(), "a JSON object of tensors"))?;
+    let entries: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(header).map_err(|e| invalid("the header", e.to_string(), "a JSON object of tensors"))?;
     let mut tensors = BTreeMap::new();
     let mut ranges = Vec::new();
     for (tensor, value) in entries {
@@ -56,8 +62,9 @@ pub fn parse(name: &str, header: &[u8], available: u64, data: u64, file: usize) 
             "BF16" => DType::BF16,
             other => return Err(invalid(&format!("the type of {tensor}"), other.into(), "F32, F16 or BF16")),
         };
-        let len = checked_len(&entry.shape)
-            .ok_or_else(|| invalid(&format!("the shape of {tensor}"), format!("{:?}", entry.shape), "a shape that fits in memory"))?;
+        let len = checked_len(&entry.shape).ok_or_else(|| {
+            invalid(&format!("the shape of {tensor}"), format!("{:?}", entry.shape), "a shape that fits in memory")
+        })?;
         let (start, end) = entry.data_offsets;
         let bytes = (len * dtype.bytes()) as u64;
         if end.checked_sub(start) != Some(bytes) {
@@ -75,7 +82,11 @@ pub fn parse(name: &str, header: &[u8], available: u64, data: u64, file: usize) 
     ranges.sort();
     for pair in ranges.windows(2) {
         if pair[0].1 > pair[1].0 {
-            return Err(invalid(&format!("the data range of {}", pair[1].2), format!("{}..{}", pair[1].0, pair[1].1), "a range of its own"));
+            return Err(invalid(
+                &format!("the data range of {}", pair[1].2),
+                format!("{}..{}", pair[1].0, pair[1].1),
+                "a range of its own",
+            ));
         }
     }
     Ok(tensors)
@@ -87,8 +98,8 @@ pub fn index_files(name: &str, index: &[u8]) -> Result<Vec<String>, LoadError> {
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let index: Index = serde_json::from_slice(index)
-        .map_err(|e| LoadError::invalid(name, "the index", e, "a JSON object with a weight_map"))?;
+    let index: Index =
+        serde_json::from_slice(index).map_err(|e| LoadError::invalid(name, "the index", e, "a JSON object with a weight_map"))?;
     let mut files: Vec<String> = index.weight_map.into_values().collect();
     files.sort();
     files.dedup();

@@ -129,7 +129,8 @@ pub async fn catalogue(source: &dyn Source) -> Result<BTreeMap<String, TensorInf
 
 /// The catalogue entry of one parameter, if the model has a place for it.
 fn tensor(file: &str, path: &str, array: &ArrayHead, start: u64) -> Result<Option<(String, TensorInfo)>, LoadError> {
-    let invalid = |what: &str, found: String, wanted: String| Err(LoadError::invalid(file, format!("the {what} of {path}"), found, wanted));
+    let invalid =
+        |what: &str, found: String, wanted: String| Err(LoadError::invalid(file, format!("the {what} of {path}"), found, wanted));
     let dtype = match array.dtype.as_str() {
         "float32" => DType::F32,
         "float16" => DType::F16,

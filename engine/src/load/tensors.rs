@@ -8,7 +8,12 @@ use crate::plan::PlanWeight;
 use crate::tensor::DType;
 
 /// The words of rows `first .. first + count` of a planned weight, converted from the checkpoint.
-pub async fn weight_rows(checkpoint: &Checkpoint, weight: &PlanWeight, first: usize, count: usize) -> Result<Vec<u32>, LoadError> {
+pub async fn weight_rows(
+    checkpoint: &Checkpoint,
+    weight: &PlanWeight,
+    first: usize,
+    count: usize,
+) -> Result<Vec<u32>, LoadError> {
     let desc = &weight.desc;
     let (width, row_bytes) = (desc.width(), desc.row_bytes());
     let mut bytes = vec![0u8; (count * row_bytes).next_multiple_of(4)];
@@ -68,7 +73,13 @@ async fn read(checkpoint: &Checkpoint, name: &str, info: &TensorInfo, start: usi
 }
 
 /// Elements as they lie in the file.
-async fn read_range(checkpoint: &Checkpoint, name: &str, info: &TensorInfo, start: usize, out: &mut [f32]) -> Result<(), LoadError> {
+async fn read_range(
+    checkpoint: &Checkpoint,
+    name: &str,
+    info: &TensorInfo,
+    start: usize,
+    out: &mut [f32],
+) -> Result<(), LoadError> {
     let size = info.dtype.bytes();
     let mut element = start;
     for piece in out.chunks_mut(PIECE / size) {

@@ -51,12 +51,16 @@ impl StateLayout {
             // A kernel that divides its states divides them alike: the widest of the group with as many rows decides.
             let widest = graph.states.iter().filter(|s| s.group == state.group && s.desc.rows() == state.desc.rows());
             let row_bytes = widest.map(|s| s.desc.row_bytes()).max().unwrap_or(1);
-            let parts = divide(state.desc.rows(), row_bytes, had)
-                .ok_or_else(|| PlanError::TooLarge { label: state.name.clone(), needed: row_bytes as u64, had })?;
+            let parts = divide(state.desc.rows(), row_bytes, had).ok_or_else(|| PlanError::TooLarge {
+                label: state.name.clone(),
+                needed: row_bytes as u64,
+                had,
+            })?;
             let mut places = Vec::new();
             for rows in parts {
                 let bytes = u64::from(rows.count) * state.desc.row_bytes() as u64;
-                let fits = |buffer: usize| layout.buffers[buffer].next_multiple_of(caps.offset_alignment) + bytes <= caps.buffer_bytes;
+                let fits =
+                    |buffer: usize| layout.buffers[buffer].next_multiple_of(caps.offset_alignment) + bytes <= caps.buffer_bytes;
                 let buffer = match open {
                     Some((group, buffer)) if group == state.group && fits(buffer) => buffer,
                     _ => {

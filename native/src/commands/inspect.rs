@@ -56,7 +56,13 @@ pub(crate) async fn run(args: &Args, options: &Inspect) -> anyhow::Result<Ended>
         writeln!(out, "\ndecode, as built:\n{}\ndecode, fused:\n{}", decode.graph, decode.fused)?;
     }
     if options.plan {
-        writeln!(out, "\nplan of decode on {}:\n{}\nplan of prefill, up to {ROWS} tokens:\n{}", device.name(), decode.plan, prefill.plan)?;
+        writeln!(
+            out,
+            "\nplan of decode on {}:\n{}\nplan of prefill, up to {ROWS} tokens:\n{}",
+            device.name(),
+            decode.plan,
+            prefill.plan
+        )?;
     }
     Ok(Ended::Normally)
 }

@@ -116,7 +116,12 @@ impl Config {
             let missing = || LoadError::MissingTensor { file: file.clone(), name: name.into() };
             let shape = &checkpoint.tensors.get(name).ok_or_else(missing)?.shape;
             if shape.len() != axes || shape.iter().any(|n| *n == 0 || *n > 1 << 24) {
-                return Err(LoadError::invalid(&file, format!("the shape of {name}"), format!("{shape:?}"), format!("{axes} axes")));
+                return Err(LoadError::invalid(
+                    &file,
+                    format!("the shape of {name}"),
+                    format!("{shape:?}"),
+                    format!("{axes} axes"),
+                ));
             }
             Ok(shape)
         };
@@ -185,7 +190,12 @@ impl Config {
         };
         config.check_sizes(&file)?;
         if !config.tied && json.flag("tie_word_embeddings")? == Some(true) {
-            return Err(LoadError::invalid(&file, "config field tie_word_embeddings", true, "false, as there is an lm_head.weight"));
+            return Err(LoadError::invalid(
+                &file,
+                "config field tie_word_embeddings",
+                true,
+                "false, as there is an lm_head.weight",
+            ));
         }
         if config.tied && json.flag("tie_word_embeddings")? == Some(false) {
             return Err(LoadError::MissingTensor { file, name: "lm_head.weight".into() });
@@ -225,7 +235,8 @@ impl Config {
             checkpoint.expect("lm_head.weight", &[self.vocabulary, h])?;
         }
         for layer in 0..self.layers {
-            let expect = |name: &str, shape: &[usize]| checkpoint.expect(&format!("model.layers.{layer}.{name}"), shape).map(|_| ());
+            let expect =
+                |name: &str, shape: &[usize]| checkpoint.expect(&format!("model.layers.{layer}.{name}"), shape).map(|_| ());
             let block = |name: &str, shape: &[usize]| expect(&format!("seq_modeling_block.{name}"), shape);
             expect("seq_norm.weight", &[h])?;
             expect("ffn_norm.weight", &[h])?;
