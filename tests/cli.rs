@@ -1,1 +1,176 @@
-//! The command line, as a user runs it.
+//! The command line, as a user runs it: the built program, its outputs and exit codes.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use fastweight_tests::fixtures::shipped;
+use serde_json::Value;
+
+/// The program, built as it is now in this test's own profile.
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let mut folder = std::env::current_exe().expect("the test's own path");
+        folder.pop();
+        folder.pop();
+        let release = folder.file_name().is_some_and(|name| name == "release");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "fastweight-cli"]).args(release.then_some("--release"));
+        assert!(build.status().expect("cargo starts").success(), "the program does not build");
+        folder.join(format!("fastweight{}", std::env::consts::EXE_SUFFIX))
+    })
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(args).env("FASTWEIGHT_MODEL", shipped()).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    command(args).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("all output is UTF-8")
+}
+
+/// Runs, expects success, and returns stdout.
+fn stdout(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn generate_writes_text_to_stdout_and_the_rest_to_stderr() {
+    let args = ["-d", "cpu", "generate", "Once upon a time", "-n", "24", "-s", "7"];
+    let output = run(&args);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && !out.is_empty());
+    for word in ["device: cpu", "seed 7", "temp 0.8", "prefill:", "tokens/s"] {
+        assert!(err.contains(word) && !out.contains(word), "{word} belongs on stderr:\n{err}");
+    }
+    assert_eq!(out, stdout(&args), "the same seed writes the same text");
+    assert_ne!(out, stdout(&["-d", "cpu", "generate", "Once upon a time", "-n", "24", "-s", "8"]));
+    assert!(text(&run(&["-q", "-d", "cpu", "generate", "Once", "-n", "2"]).stderr).is_empty());
+}
+
+#[test]
+fn prompts_come_from_arguments_files_and_stdin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("prompt.txt");
+    std::fs::write(&file, "The king").expect("a file");
+    let base = ["-d", "cpu", "-q", "generate", "-n", "8", "-s", "1"];
+    let with = |more: &[&str]| stdout(&[&base[..], more].concat());
+    let wanted = with(&["The king"]);
+    assert_eq!(with(&["-f", file.to_str().expect("UTF-8")]), wanted);
+    let mut child = command(&base).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    std::io::Write::write_all(&mut child.stdin.take().expect("piped"), b"The king").expect("a pipe");
+    assert_eq!(text(&child.wait_with_output().expect("an end").stdout), wanted);
+}
+
+#[test]
+fn a_saved_text_goes_on_as_if_it_had_not_stopped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let state = state.to_str().expect("UTF-8");
+    let base = ["-d", "cpu", "-q", "generate"];
+    let with = |more: &[&str]| stdout(&[&base[..], more].concat());
+    let whole = with(&["Once upon a time", "-n", "40", "-s", "5", "--temp", "1.1"]);
+    let first = with(&["Once upon a time", "-n", "15", "-s", "5", "--temp", "1.1", "--save-state", state]);
+    let rest = with(&["-n", "25", "--load-state", state]);
+    assert_eq!(format!("{first}{rest}"), whole);
+}
+
+#[test]
+fn logits_are_the_same_for_any_split_and_on_both_devices() {
+    let logits = |device: &str, more: &[&str]| -> Value {
+        let args = [&["-q", "--json", "-d", device, "logits", "--ids", "5,77,300,4,9,1000,31,8,2,2,6,11,40,41,42,43,44,45"][..], more].concat();
+        serde_json::from_str(&stdout(&args)).expect("JSON")
+    };
+    let whole = logits("cpu", &["--positions", "0,9,17"]);
+    assert_eq!(whole["positions"], serde_json::json!([0, 9, 17]));
+    assert_eq!(whole["logits"].as_array().map(Vec::len), Some(3));
+    let numbers = |v: &Value| -> Vec<f64> { serde_json::from_value::<Vec<Vec<f64>>>(v["logits"].clone()).expect("numbers").concat() };
+    for other in [logits("cpu", &["--split", "5,7,17", "--positions", "0,9,17"]), logits("software", &["--positions", "0,9,17"])] {
+        let worst = numbers(&whole).iter().zip(numbers(&other)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-3, "{worst}");
+    }
+    assert_eq!(logits("cpu", &[])["positions"].as_array().map(Vec::len), Some(18));
+}
+
+#[test]
+fn devices_inspect_and_tokenize_speak_json() {
+    let devices: Value = serde_json::from_str(&stdout(&["devices", "--json"])).expect("JSON");
+    let ids: Vec<&str> = devices["adapters"].as_array().expect("a list").iter().filter_map(|a| a["id"].as_str()).collect();
+    assert!(!ids.is_empty(), "the tests need a software Vulkan driver");
+    let listed = stdout(&["devices"]);
+    for id in &ids {
+        assert!(listed.contains(id));
+        // What is listed can be asked for.
+        let output = run(&["-d", id, "logits", "--ids", "1"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    let inspected: Value = serde_json::from_str(&stdout(&["inspect", "--json"])).expect("JSON");
+    assert_eq!(inspected["parameters"], 6_005_624);
+    assert_eq!(inspected["family"], "ttt");
+    assert!(stdout(&["inspect", "--graph", "--plan", "-d", "cpu"]).contains("ttt_linear_rows"));
+    let tokens: Value = serde_json::from_str(&stdout(&["tokenize", "--json", "Once upon a time"])).expect("JSON");
+    assert_eq!(tokens["ids"].as_array().map(Vec::len), tokens["tokens"].as_array().map(Vec::len));
+    let pieces = stdout(&["-d", "cpu", "-q", "--json", "generate", "Once", "-n", "3", "--logprobs", "2"]);
+    let lines: Vec<Value> = pieces.lines().map(|l| serde_json::from_str(l).expect("a line of JSON")).collect();
+    assert_eq!(lines[0]["top"].as_array().map(Vec::len), Some(2));
+    assert_eq!(lines.last().expect("a summary")["finish"], "length");
+    assert!(stdout(&["completions", "bash"]).contains("fastweight"));
+}
+
+#[test]
+fn mistakes_have_exit_codes_and_words() {
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["generate", "x", "--temp", "warm"], 2, "--temp"),
+        (&["frobnicate"], 2, "frobnicate"),
+        (&["-d", "gpu", "devices"], 2, "vulkan:N"),
+        (&["-d", "vulkan:99", "generate", "x"], 1, "vulkan:99"),
+        (&["-d", "name:no such thing", "generate", "x"], 1, "no such thing"),
+        (&["-m", "no/such/model", "generate", "x"], 1, "no/such/model"),
+        (&["-m", "nosuchmodel", "generate", "x"], 1, "tried"),
+        (&["-d", "cpu", "generate", ""], 1, "prompt is empty"),
+        (&["-d", "cpu", "generate", "x", "--top-p", "1.5"], 1, "top_p"),
+        (&["-d", "cpu", "generate", "x", "--temp", "nan"], 1, "temperature"),
+        (&["-d", "cpu", "logits", "--ids", "1,99999"], 1, "99999"),
+        (&["-d", "cpu", "logits", "--ids", "1,2", "--split", "9"], 1, "--split"),
+        (&["-d", "cpu", "generate", "--load-state", "/dev/null"], 1, "session state"),
+        (&["-t", "0", "devices"], 2, "1 to 1024"),
+    ];
+    for (args, code, word) in cases {
+        let output = run(args);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{args:?}: {err}");
+        assert!(err.contains(word), "{args:?}: {err}");
+        assert!(output.stdout.is_empty(), "{args:?} wrote to stdout");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_error_and_an_interrupt_saves() {
+    // `| head -c 1`: the reader goes away after the first byte.
+    let mut child = command(&["-q", "-d", "cpu", "generate", "Once", "-n", "2000"]).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut byte = [0];
+    std::io::Read::read_exact(&mut child.stdout.take().expect("piped"), &mut byte).expect("a first byte");
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let args = ["-q", "-d", "cpu", "generate", "Once", "-n", "1000000", "--save-state", state.to_str().expect("UTF-8")];
+    let mut child = command(&args).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut out = child.stdout.take().expect("piped");
+    std::io::Read::read_exact(&mut out, &mut byte).expect("a first byte");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    std::io::Read::read_to_end(&mut out, &mut Vec::new()).expect("the rest");
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert!(!stdout(&["-q", "-d", "cpu", "generate", "-n", "4", "--load-state", state.to_str().expect("UTF-8")]).is_empty());
+}

@@ -4,7 +4,7 @@ use fastweight::device::Device;
 use fastweight::generate::{LoadOptions, Model, Session};
 use fastweight::tensor::DType;
 use fastweight_tests::fixtures::{self, Fixture};
-use fastweight_tests::{Random, devices, software};
+use fastweight_tests::{devices, software};
 use pollster::block_on;
 
 /// The bound of every logit, as a share of the largest.

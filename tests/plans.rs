@@ -4,6 +4,8 @@
 mod made;
 #[path = "plans/run.rs"]
 mod run;
+#[path = "plans/ranges.rs"]
+mod ranges;
 
 use fastweight::device::Device;
 use fastweight::graph::fuse::fuse;

@@ -115,7 +115,7 @@ pub struct GraphError {
     pub inputs: Vec<Desc>,
     /// What the kernel refused.
     #[source]
-    pub source: OpError,
+    pub source: Box<OpError>,
 }
 
 struct Descs<'a>(&'a [Desc]);
@@ -209,7 +209,7 @@ impl Graph {
             label: label.clone(),
             op: op.name(),
             inputs: descs.into_iter().cloned().collect(),
-            source,
+            source: Box::new(source),
         })?;
         let node = self.nodes.len();
         let outputs: Vec<ValueId> = outputs

@@ -34,7 +34,7 @@ fn dot_widened<T: Copy>(fused: bool, w: &[T], x: &[f32], widen: impl Fn(T) -> f3
 /// A finite half as a float, in integer steps that vectorise everywhere: the bits in place, then the exponent's bias as a factor.
 #[inline(always)]
 fn from_f16(x: f16) -> f32 {
-    const BIAS: f32 = 5.192_296_9e33; // 2^112
+    const BIAS: f32 = f32::from_bits((127 + 112) << 23); // 2^112
     let bits = u32::from(x.to_bits());
     f32::from_bits((bits & 0x8000) << 16 | (bits & 0x7fff) << 13) * BIAS
 }
@@ -161,7 +161,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 
 /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of GELU.
 pub(crate) fn gelu(x: f32) -> f32 {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_56;
+    const SQRT_2_OVER_PI: f32 = (std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2) as f32;
     0.5 * x * (1.0 + (SQRT_2_OVER_PI * (x + 0.044715 * x * x * x)).tanh())
 }
 

@@ -26,9 +26,9 @@ use fastweight::tensor::{Axis, DType, Desc};
 /// Rows of the values whose rows are neither tokens nor sequences.
 const ROWS: usize = 4;
 /// Sequences that a run may have.
-pub const SEQUENCES: usize = 3;
+pub(super) const SEQUENCES: usize = 3;
 /// Widths of values. Few, so that graphs share pipelines; 5 is no multiple of four.
-const WIDTHS: [usize; 4] = [4, 5, 8, 16];
+const WIDTHS: [usize; 3] = [5, 8, 16];
 const VOCABULARY: usize = 9;
 /// Values up to about this size are worked on: what is larger goes through a norm, so that errors stay roundings.
 const TAME: f32 = 6.0;
@@ -36,35 +36,35 @@ const TAME: f32 = 6.0;
 const EPS: f32 = 1e-2;
 
 /// A node as it was added.
-pub struct Node {
-    pub label: String,
-    pub op: Op,
-    pub inputs: Vec<ValueId>,
-    pub outputs: Vec<ValueId>,
+pub(super) struct Node {
+    pub(super) label: String,
+    pub(super) op: Op,
+    pub(super) inputs: Vec<ValueId>,
+    pub(super) outputs: Vec<ValueId>,
 }
 
 /// Random choices that a seed repeats.
-pub struct Dice {
+pub(super) struct Dice {
     seed: u32,
     thrown: usize,
 }
 
 impl Dice {
-    pub fn new(seed: u64) -> Dice {
+    pub(super) fn new(seed: u64) -> Dice {
         Dice { seed: seed as u32 ^ (seed >> 32) as u32, thrown: 0 }
     }
 
     /// An integer below `n`.
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         self.thrown += 1;
         Fill::Below { seed: self.seed, n: n as u32 }.value(self.thrown) as usize
     }
 
-    pub fn percent(&mut self, chance: usize) -> bool {
+    pub(super) fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
 
-    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())].clone()
     }
 }
@@ -77,15 +77,15 @@ struct Item {
 }
 
 /// A random graph.
-pub struct Made {
-    pub graph: Graph,
-    pub nodes: Vec<Node>,
+pub(super) struct Made {
+    pub(super) graph: Graph,
+    pub(super) nodes: Vec<Node>,
     /// What the host writes: name, value, numbers.
-    pub inputs: Vec<(String, ValueId, Fill)>,
-    pub states: Vec<StateId>,
-    pub outputs: Vec<(String, ValueId)>,
+    pub(super) inputs: Vec<(String, ValueId, Fill)>,
+    pub(super) states: Vec<StateId>,
+    pub(super) outputs: Vec<(String, ValueId)>,
     /// The value behind each column range.
-    pub bases: HashMap<ValueId, ValueId>,
+    pub(super) bases: HashMap<ValueId, ValueId>,
     /// Every version of a state.
     versions: HashSet<ValueId>,
     tensors: HashMap<String, (Desc, Fill)>,
@@ -100,7 +100,7 @@ pub struct Made {
 
 impl Made {
     /// A graph with room for `tokens` tokens; the rest follows from the seed alone.
-    pub fn new(seed: u64, tokens: usize) -> Made {
+    pub(super) fn new(seed: u64, tokens: usize) -> Made {
         let mut made = Made {
             graph: Graph::new(),
             nodes: Vec::new(),
@@ -126,23 +126,23 @@ impl Made {
     }
 
     /// What the host writes before each run.
-    pub fn words(&self) -> Vec<(String, Vec<u32>)> {
+    pub(super) fn words(&self) -> Vec<(String, Vec<u32>)> {
         self.inputs.iter().map(|(name, value, fill)| (name.clone(), fill.words(self.graph.desc(*value)))).collect()
     }
 
     /// The stored words of a tensor.
-    pub fn tensor(&self, name: &str) -> Vec<u32> {
+    pub(super) fn tensor(&self, name: &str) -> Vec<u32> {
         let (desc, fill) = &self.tensors[name];
         fill.words(desc)
     }
 
     /// The value that holds this one's numbers.
-    pub fn base(&self, value: ValueId) -> ValueId {
+    pub(super) fn base(&self, value: ValueId) -> ValueId {
         self.bases.get(&value).copied().unwrap_or(value)
     }
 
     /// Three runs, each going on from where the one before left its sequences.
-    pub fn steps(&mut self) -> Vec<Step> {
+    pub(super) fn steps(&mut self) -> Vec<Step> {
         let mut positions: Vec<u32> = (0..SEQUENCES).map(|_| self.dice.below(20) as u32).collect();
         let mut run = || {
             let mut sequences = Vec::new();
@@ -268,7 +268,7 @@ impl Made {
         if !wider.is_empty() && (same.is_empty() || self.dice.percent(25)) {
             let Item { value, size } = self.dice.pick(&wider);
             let rest = self.graph.desc(value).width() - width;
-            let start = self.dice.pick(&[0, rest, rest / 8 * 4]);
+            let start = self.dice.pick(&[0, rest]);
             let columns = self.graph.columns(value, start, width);
             self.bases.insert(columns, self.base(value));
             return Item { value: columns, size };

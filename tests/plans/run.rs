@@ -13,13 +13,13 @@ use pollster::block_on;
 use super::made::Made;
 
 /// The bound of every number, as a share of the largest of its output.
-pub const BOUND: f32 = 2e-4;
+pub(super) const BOUND: f32 = 2e-4;
 
 /// Numbers that come out: where, the type, the words.
-pub type Found = Vec<(String, DType, Vec<u32>)>;
+pub(super) type Found = Vec<(String, DType, Vec<u32>)>;
 
 /// Fills the weights of a plan with the tensors that `tensor` gives by name.
-pub fn weights(device: &Device, plan: &Plan, tensor: impl Fn(&str) -> Vec<u32>) -> Weights {
+pub(super) fn weights(device: &Device, plan: &Plan, tensor: impl Fn(&str) -> Vec<u32>) -> Weights {
     let mut weights = Weights::new(device);
     for weight in &plan.weights {
         let words: Vec<u32> = match &weight.weight {
@@ -54,13 +54,13 @@ fn rows(port: &Port, step: &Step, words: &[u32]) -> Vec<u32> {
 }
 
 /// Runs `graph`, which is the made one or its fusion: every output of every step, then every state.
-pub fn run(device: &Device, made: &Made, graph: &Graph, steps: &[Step]) -> Result<Found, String> {
+pub(super) fn run(device: &Device, made: &Made, graph: &Graph, steps: &[Step]) -> Result<Found, String> {
     let plan = Arc::new(Plan::new(graph, device.caps()).map_err(|e| e.to_string())?);
     run_plan(device, made, &plan, steps)
 }
 
 /// Runs a plan of the made graph or its fusion.
-pub fn run_plan(device: &Device, made: &Made, plan: &Arc<Plan>, steps: &[Step]) -> Result<Found, String> {
+pub(super) fn run_plan(device: &Device, made: &Made, plan: &Arc<Plan>, steps: &[Step]) -> Result<Found, String> {
     let weights = weights(device, plan, |name| made.tensor(name));
     let program = block_on(Program::new(device, plan.clone(), &weights)).map_err(|e| e.to_string())?;
     let mut states = block_on(States::new(device, &plan.states, plan, &weights)).map_err(|e| e.to_string())?;
@@ -83,7 +83,7 @@ pub fn run_plan(device: &Device, made: &Made, plan: &Arc<Plan>, steps: &[Step]) 
 }
 
 /// The largest error as a share of the largest number of its output, and what it is of.
-pub fn worst(found: &Found, wanted: &Found) -> (f32, String) {
+pub(super) fn worst(found: &Found, wanted: &Found) -> (f32, String) {
     assert_eq!(found.len(), wanted.len(), "as many outputs");
     let mut worst = (0.0, String::new());
     for ((name, dtype, found), (_, _, wanted)) in found.iter().zip(wanted) {

@@ -23,6 +23,9 @@ pub struct Model {
     inner: Arc<Inner>,
 }
 
+/// Prepared programs by purpose and number of sequences.
+type Programs = HashMap<(Purpose, usize), (Arc<Program>, Capacity)>;
+
 struct Inner {
     name: String,
     device: Device,
@@ -32,7 +35,7 @@ struct Inner {
     end_tokens: Vec<u32>,
     fingerprint: String,
     chunk: usize,
-    programs: Mutex<HashMap<(Purpose, usize), (Arc<Program>, Capacity)>>,
+    programs: Mutex<Programs>,
 }
 
 /// How far loading has come.
@@ -72,7 +75,7 @@ impl Model {
             Some(bytes) => Some(Tokenizer::parse(&format!("{name}: tokenizer.json"), bytes, architecture.vocabulary())?),
             None => None,
         };
-        let end_tokens = [&generation, &config].into_iter().flatten().find_map(|c| end_tokens(c)).unwrap_or_default();
+        let end_tokens = [&generation, &config].into_iter().flatten().find_map(end_tokens).unwrap_or_default();
 
         // The CPU takes fewer rows at a time, for the sake of memory and of those who wait.
         let chunk = if device.is_cpu() { 64 } else { 256 };

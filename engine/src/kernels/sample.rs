@@ -42,7 +42,7 @@ pub fn weight(y: f32) -> u32 {
     let t = (y * (1 << 26) as f32) as u32;
     let (whole, fraction) = (t >> 26, t << 6);
     // e^−a for a = fraction · ln 2 in 32 bits after the point, by the Taylor series in Horner's form, in units of 2⁻³¹.
-    let mul = |a: u32, b: u32| (u64::from(a) * u64::from(b) >> 32) as u32;
+    let mul = |a: u32, b: u32| ((u64::from(a) * u64::from(b)) >> 32) as u32;
     let a = mul(fraction, 0xb172_17f8);
     let mut r = 1u32 << 31;
     for n in (1..=10).rev() {
@@ -92,7 +92,7 @@ pub fn draw(logits: &[f32], record: &Sequence) -> (u32, u32) {
     };
     if record.top_p > 0 {
         let total: u64 = ids.iter().map(weigh).sum();
-        let threshold = (u128::from(total) * u128::from(record.top_p) >> 32) as u64;
+        let threshold = ((u128::from(total) * u128::from(record.top_p)) >> 32) as u64;
         let last = passes(&ids, threshold).expect("the threshold is below the total");
         ids.truncate(last + 1);
     }
@@ -102,7 +102,7 @@ pub fn draw(logits: &[f32], record: &Sequence) -> (u32, u32) {
     }
     let total: u64 = ids.iter().map(weigh).sum();
     let random = random(record.seed, record.position + record.count);
-    let threshold = (u128::from(total) * u128::from(random) >> 32) as u64;
+    let threshold = ((u128::from(total) * u128::from(random)) >> 32) as u64;
     (ids[passes(&ids, threshold).expect("the threshold is below the total")], kept)
 }
 

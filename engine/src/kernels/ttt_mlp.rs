@@ -24,8 +24,10 @@ pub struct TttMlp {
 
 /// The derivative of GELU, with the published code's rounded constants.
 fn gelu_slope(x: f32) -> f32 {
-    let t = (0.797_884_56 * x * (1.0 + 0.044715 * x * x)).tanh();
-    0.5 * x * (1.0 - t * t) * (0.797_884_56 + 0.107_032_224_3 * x * x) + 0.5 * (1.0 + t)
+    const A: f32 = 0.797_884_56_f64 as f32;
+    const D: f32 = 0.107_032_224_3_f64 as f32;
+    let t = (A * x * (1.0 + 0.044715 * x * x)).tanh();
+    0.5 * x * (1.0 - t * t) * (A + D * x * x) + 0.5 * (1.0 + t)
 }
 
 impl TttMlp {
