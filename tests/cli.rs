@@ -16,7 +16,7 @@ fn program() -> &'static PathBuf {
         folder.pop();
         let release = folder.file_name().is_some_and(|name| name == "release");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "fastweight-cli"]).args(release.then_some("--release"));
+        build.args(["build", "--quiet", "--workspace"]).args(release.then_some("--release"));
         assert!(build.status().expect("cargo starts").success(), "the program does not build");
         folder.join(format!("fastweight{}", std::env::consts::EXE_SUFFIX))
     })
@@ -87,14 +87,18 @@ fn a_saved_text_goes_on_as_if_it_had_not_stopped() {
 #[test]
 fn logits_are_the_same_for_any_split_and_on_both_devices() {
     let logits = |device: &str, more: &[&str]| -> Value {
-        let args = [&["-q", "--json", "-d", device, "logits", "--ids", "5,77,300,4,9,1000,31,8,2,2,6,11,40,41,42,43,44,45"][..], more].concat();
+        let args =
+            [&["-q", "--json", "-d", device, "logits", "--ids", "5,77,300,4,9,1000,31,8,2,2,6,11,40,41,42,43,44,45"][..], more]
+                .concat();
         serde_json::from_str(&stdout(&args)).expect("JSON")
     };
     let whole = logits("cpu", &["--positions", "0,9,17"]);
     assert_eq!(whole["positions"], serde_json::json!([0, 9, 17]));
     assert_eq!(whole["logits"].as_array().map(Vec::len), Some(3));
-    let numbers = |v: &Value| -> Vec<f64> { serde_json::from_value::<Vec<Vec<f64>>>(v["logits"].clone()).expect("numbers").concat() };
-    for other in [logits("cpu", &["--split", "5,7,17", "--positions", "0,9,17"]), logits("software", &["--positions", "0,9,17"])] {
+    let numbers =
+        |v: &Value| -> Vec<f64> { serde_json::from_value::<Vec<Vec<f64>>>(v["logits"].clone()).expect("numbers").concat() };
+    for other in [logits("cpu", &["--split", "5,7,17", "--positions", "0,9,17"]), logits("software", &["--positions", "0,9,17"])]
+    {
         let worst = numbers(&whole).iter().zip(numbers(&other)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(worst < 1e-3, "{worst}");
     }
@@ -157,7 +161,10 @@ fn mistakes_have_exit_codes_and_words() {
 #[test]
 fn a_closed_pipe_is_no_error_and_an_interrupt_saves() {
     // `| head -c 1`: the reader goes away after the first byte.
-    let mut child = command(&["-q", "-d", "cpu", "generate", "Once", "-n", "2000"]).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = command(&["-q", "-d", "cpu", "generate", "Once", "-n", "2000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let mut byte = [0];
     std::io::Read::read_exact(&mut child.stdout.take().expect("piped"), &mut byte).expect("a first byte");
     assert_eq!(child.wait().expect("an end").code(), Some(0));

@@ -1,0 +1,329 @@
+//! How a graph becomes a plan: nodes in order, values into slots by lifetime, in-place operands given room, divided operands
+//! into one dispatch a part.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::slots::Slots;
+use super::{Place, Plan, PlanError, PlanStep, PlanWeight, Port, StateLayout, divide};
+use crate::caps::Caps;
+use crate::graph::{Graph, Source, ValueId};
+use crate::kernels::{Io, Launch, Op, Operand, copy::Copy};
+use crate::step::Part;
+
+/// Lays out `graph` for a device with `caps`.
+pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan, PlanError> {
+    Planner::new(graph, caps)?.run()
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    caps: &'a Caps,
+    steps: Vec<PlanStep>,
+    slots: Slots,
+    weights: Vec<PlanWeight>,
+    weight_index: HashMap<ValueId, usize>,
+    states: StateLayout,
+    /// Where the numbers of each base value lie, once they do.
+    places: HashMap<ValueId, Location>,
+    /// The last node that reads each base value; `usize::MAX` for outputs.
+    last_use: HashMap<ValueId, usize>,
+    /// Slots that only the node at hand reads.
+    passing: Vec<usize>,
+}
+
+/// Where a whole value lies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Location {
+    Slot(usize),
+    Weight(usize),
+    State(usize),
+}
+
+impl<'a> Planner<'a> {
+    fn new(graph: &'a Graph, caps: &'a Caps) -> Result<Planner<'a>, PlanError> {
+        let states = StateLayout::new(graph, caps)?;
+        let mut last_use = HashMap::new();
+        for (n, node) in graph.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                last_use.insert(graph.base(*input), n);
+            }
+        }
+        for (_, value) in &graph.outputs {
+            last_use.insert(graph.base(*value), usize::MAX);
+        }
+        Ok(Planner {
+            graph,
+            caps,
+            steps: Vec::new(),
+            slots: Slots::default(),
+            weights: Vec::new(),
+            weight_index: HashMap::new(),
+            states,
+            places: HashMap::new(),
+            last_use,
+            passing: Vec::new(),
+        })
+    }
+
+    fn run(mut self) -> Result<Plan, PlanError> {
+        let graph = self.graph;
+        let mut inputs = Vec::new();
+        for (i, value) in graph.values.iter().enumerate() {
+            let id = ValueId(i);
+            match &value.source {
+                Source::Input => {
+                    let slot = self.allocate(id)?;
+                    inputs.push(Port {
+                        name: value.label.clone(),
+                        operand: Operand::whole(value.desc.clone()),
+                        place: Place::Slot(slot),
+                    });
+                }
+                Source::State(state) => {
+                    self.places.insert(id, Location::State(state.0));
+                }
+                _ => {}
+            }
+        }
+        for state in &graph.states {
+            if let Some(initial) = state.initial {
+                self.weight(initial)?;
+            }
+        }
+        for n in 0..graph.nodes.len() {
+            self.node(n)?;
+        }
+        let mut outputs = Vec::new();
+        for (name, value) in &graph.outputs {
+            let place = match self.locate(graph.base(*value))? {
+                Location::Slot(slot) => Place::Slot(slot),
+                Location::Weight(weight) => Place::Weight { weight, part: 0 },
+                Location::State(state) => Place::State { state, part: 0 },
+            };
+            outputs.push(Port { name: name.clone(), operand: self.operand(*value), place });
+        }
+        let Planner { caps, steps, slots, weights, states, .. } = self;
+        Ok(Plan { caps: caps.clone(), steps, slots: slots.bytes, weights, states: Arc::new(states), inputs, outputs })
+    }
+
+    /// An operand's description, and where its rows lie in the buffer of its base.
+    fn operand(&self, value: ValueId) -> Operand {
+        let v = &self.graph.values[value.0];
+        match v.source {
+            Source::Columns { of, start } => {
+                Operand { desc: v.desc.clone(), stride: self.graph.desc(of).stride(), offset: start }
+            }
+            _ => Operand::whole(v.desc.clone()),
+        }
+    }
+
+    fn allocate(&mut self, value: ValueId) -> Result<usize, PlanError> {
+        let v = &self.graph.values[value.0];
+        let (needed, had) = ((v.desc.bytes() as u64).next_multiple_of(4), self.caps.binding_bytes.min(self.caps.buffer_bytes));
+        if needed > had {
+            return Err(PlanError::TooLarge { label: v.label.clone(), needed, had });
+        }
+        let slot = self.slots.take(needed);
+        self.places.insert(value, Location::Slot(slot));
+        Ok(slot)
+    }
+
+    fn weight(&mut self, value: ValueId) -> Result<usize, PlanError> {
+        if let Some(index) = self.weight_index.get(&value) {
+            return Ok(*index);
+        }
+        let v = &self.graph.values[value.0];
+        let Source::Weight(weight) = &v.source else { unreachable!("only weights are asked for") };
+        let had = self.caps.binding_bytes.min(self.caps.buffer_bytes);
+        let row_bytes = v.desc.row_bytes();
+        let parts = divide(v.desc.rows(), row_bytes, had).ok_or_else(|| PlanError::TooLarge {
+            label: v.label.clone(),
+            needed: row_bytes as u64,
+            had,
+        })?;
+        self.weights.push(PlanWeight { label: v.label.clone(), weight: weight.clone(), desc: v.desc.clone(), parts });
+        self.weight_index.insert(value, self.weights.len() - 1);
+        Ok(self.weights.len() - 1)
+    }
+
+    fn locate(&mut self, base: ValueId) -> Result<Location, PlanError> {
+        if let Some(location) = self.places.get(&base) {
+            return Ok(*location);
+        }
+        Ok(Location::Weight(self.weight(base)?))
+    }
+
+    fn node(&mut self, n: usize) -> Result<(), PlanError> {
+        let node = &self.graph.nodes[n];
+        let updates = node.op.kernel().updates();
+        // Where the inputs lie for this node; an update may move the old version out of its way.
+        let mut update_places = Vec::new();
+        for (input, output) in &updates {
+            let location = self.make_room(n, *input)?;
+            update_places.push((*output, location));
+        }
+        let mut outputs = Vec::new();
+        for (output, value) in node.outputs.iter().enumerate() {
+            let location = match update_places.iter().find(|u| u.0 == output) {
+                Some((_, location)) => *location,
+                None => Location::Slot(self.allocate(*value)?),
+            };
+            outputs.push(location);
+        }
+        let read = |i: &usize| !updates.iter().any(|u| u.0 == *i);
+        let mut operands = Vec::new();
+        for i in (0..node.inputs.len()).filter(read) {
+            let mut location = self.locate(self.graph.base(node.inputs[i]))?;
+            if update_places.iter().any(|(_, updated)| self.share_buffer(location, *updated)) {
+                location = self.copy_out(location, node.inputs[i], &node.label)?;
+                self.passing.extend(match location {
+                    Location::Slot(slot) => Some(slot),
+                    _ => None,
+                });
+            }
+            operands.push((node.inputs[i], location, node.op.kernel().divisible().contains(&i)));
+        }
+        let inputs = operands.len();
+        for (output, value) in node.outputs.iter().enumerate() {
+            let divided = updates.iter().any(|u| u.1 == output && node.op.kernel().divisible().contains(&u.0));
+            operands.push((*value, outputs[output], divided));
+        }
+        for (value, location) in node.outputs.iter().zip(outputs) {
+            self.places.insert(*value, location);
+        }
+        self.emit(node.label.clone(), node.op.clone(), &operands, inputs)?;
+        self.release(n);
+        Ok(())
+    }
+
+    /// The place of an input that node `n` updates. Where the old version is read by others, later or in the same node, it
+    /// is copied first: a state stays in its buffer and the readers get the copy, anything else is updated in the copy.
+    fn make_room(&mut self, n: usize, input: usize) -> Result<Location, PlanError> {
+        let node = &self.graph.nodes[n];
+        let value = node.inputs[input];
+        let base = self.graph.base(value);
+        let location = self.locate(base)?;
+        let others = node.inputs.iter().enumerate().any(|(i, v)| i != input && self.graph.base(*v) == base);
+        let read_later = self.last_use.get(&base).is_some_and(|last| *last > n);
+        let free = value == base && !others && !read_later;
+        match location {
+            Location::State(_) if free => Ok(location),
+            Location::Slot(_) if free && !matches!(self.graph.values[base.0].source, Source::Input) => Ok(location),
+            _ => {
+                let slot = self.copy_out(location, value, &node.label)?;
+                if let Location::State(_) = location {
+                    self.places.insert(base, slot);
+                    return Ok(location);
+                }
+                Ok(slot)
+            }
+        }
+    }
+
+    /// Whether binding one to be read and the other to be written would use one buffer both ways in a dispatch.
+    fn share_buffer(&self, read: Location, written: Location) -> bool {
+        let buffers = |state: usize| self.states.states[state].parts.iter().map(|p| p.buffer);
+        match (read, written) {
+            (Location::State(a), Location::State(b)) => buffers(a).any(|a| buffers(b).any(|b| a == b)),
+            _ => false,
+        }
+    }
+
+    /// Copies a value into a slot of its own, for the node called `user`.
+    fn copy_out(&mut self, location: Location, value: ValueId, user: &str) -> Result<Location, PlanError> {
+        let desc = self.graph.desc(value).clone();
+        let label = format!("{} for {user}", self.graph.values[self.graph.base(value).0].label);
+        let slot = Location::Slot(self.slots.take((desc.bytes() as u64).next_multiple_of(4)));
+        let places = vec![self.part_place(location, 0, "copy", value)?, place(slot, 0)];
+        let io = Io { inputs: vec![self.operand(value)], outputs: vec![Operand::whole(desc)] };
+        let launch = self.launch(&Copy.into(), &io);
+        self.steps.push(PlanStep { label, op: Copy.into(), io, places, launch, part: Part { first: 0, count: 0 } });
+        Ok(slot)
+    }
+
+    fn parts(&self, location: Location) -> usize {
+        match location {
+            Location::Slot(_) => 1,
+            Location::Weight(weight) => self.weights[weight].parts.len(),
+            Location::State(state) => self.states.states[state].parts.len(),
+        }
+    }
+
+    /// The place of part `part` of an operand; an operand that is not divided must lie in one.
+    fn part_place(&self, location: Location, part: usize, op: &'static str, value: ValueId) -> Result<Place, PlanError> {
+        if part == 0 && self.parts(location) > 1 {
+            let label = self.graph.values[value.0].label.clone();
+            return Err(PlanError::Indivisible { label, op, had: self.caps.binding_bytes });
+        }
+        Ok(place(location, part))
+    }
+
+    fn launch(&self, op: &Op, io: &Io) -> Launch {
+        op.kernel().variants(io, self.caps).swap_remove(0)
+    }
+
+    /// Adds the dispatches of a node: one for each part of its divided operands.
+    fn emit(&mut self, label: String, op: Op, operands: &[(ValueId, Location, bool)], inputs: usize) -> Result<(), PlanError> {
+        let io = Io {
+            inputs: operands[..inputs].iter().map(|o| self.operand(o.0)).collect(),
+            outputs: operands[inputs..].iter().map(|o| Operand::whole(self.graph.desc(o.0).clone())).collect(),
+        };
+        if operands.len() > self.caps.storage_buffers as usize {
+            return Err(PlanError::TooManyBuffers { label, needed: operands.len(), had: self.caps.storage_buffers });
+        }
+        let launch = self.launch(&op, &io);
+        let divided = operands.iter().find(|o| o.2);
+        let parts = match divided.map(|o| (o.0, o.1)) {
+            None => vec![Part { first: 0, count: 0 }],
+            Some((_, Location::Weight(weight))) => self.weights[weight].parts.clone(),
+            Some((_, Location::State(state))) => self.states.states[state].parts.iter().map(|p| p.rows).collect(),
+            Some((value, Location::Slot(_))) => vec![Part { first: 0, count: self.graph.desc(value).rows() as u32 }],
+        };
+        for (i, part) in parts.iter().enumerate() {
+            let mut places = Vec::new();
+            for (value, location, divided) in operands {
+                places.push(if *divided { place(*location, i) } else { self.part_place(*location, 0, op.name(), *value)? });
+            }
+            self.steps.push(PlanStep {
+                label: label.clone(),
+                op: op.clone(),
+                io: io.clone(),
+                places,
+                launch: launch.clone(),
+                part: *part,
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives back the slots of values that nobody reads after node `n`.
+    fn release(&mut self, n: usize) {
+        for slot in std::mem::take(&mut self.passing) {
+            self.slots.give_back(slot);
+        }
+        let node = &self.graph.nodes[n];
+        let values: Vec<ValueId> = node.inputs.iter().map(|v| self.graph.base(*v)).chain(node.outputs.iter().copied()).collect();
+        let live: Vec<Location> = self
+            .places
+            .iter()
+            .filter(|(v, _)| self.last_use.get(v).is_some_and(|last| *last > n))
+            .map(|(_, location)| *location)
+            .collect();
+        for value in values {
+            if let Some(Location::Slot(slot)) = self.places.get(&value)
+                && !live.contains(&Location::Slot(*slot))
+            {
+                self.slots.give_back(*slot);
+            }
+        }
+    }
+}
+
+fn place(location: Location, part: usize) -> Place {
+    match location {
+        Location::Slot(slot) => Place::Slot(slot),
+        Location::Weight(weight) => Place::Weight { weight, part },
+        Location::State(state) => Place::State { state, part },
+    }
+}
