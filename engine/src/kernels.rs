@@ -13,11 +13,13 @@ mod launch;
 mod rows;
 mod ttt;
 
-pub use args::{Args, In, Matrix, Out};
+pub use args::{Args, In, Out};
 pub use case::{Case, CaseInput, Fill, Role};
 pub use launch::{Extent, Grid, Launch, Live};
 use rows::{cases_gated, elementwise, infer_gated, launch_gated, reference_gated, rowwise};
 pub use ttt::Geometry;
+
+pub use crate::vector::Matrix;
 
 /// Why a kernel refuses its inputs.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -4,7 +4,16 @@
 use half::{bf16, f16};
 use multiversion::multiversion;
 
-use crate::kernels::Matrix;
+/// A weight matrix in the format it is stored in, rows padded to [`crate::tensor::Desc::stride`].
+#[derive(Clone, Copy)]
+pub enum Matrix<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// Half precision.
+    F16(&'a [f16]),
+    /// Upper halves of 32-bit floats.
+    BF16(&'a [bf16]),
+}
 
 /// Sums that run side by side: four registers of eight.
 const LANES: usize = 32;

@@ -1,10 +1,9 @@
 //! The operands of a reference: typed views of the CPU device's buffers.
 
-use half::{bf16, f16};
-
 use super::Operand;
 use crate::step::{Part, Step};
 use crate::tensor::DType;
+use crate::vector::Matrix;
 
 /// What a reference works on. Operands in binding order, as in [`super::Io`].
 pub struct Args<'a> {
@@ -33,17 +32,6 @@ pub struct Out<'a> {
     pub operand: &'a Operand,
     /// The whole buffer.
     pub words: &'a mut [u32],
-}
-
-/// A weight matrix in the format it is stored in, rows padded to [`crate::tensor::Desc::stride`].
-#[derive(Clone, Copy)]
-pub enum Matrix<'a> {
-    /// 32-bit floats.
-    F32(&'a [f32]),
-    /// Half precision.
-    F16(&'a [f16]),
-    /// Upper halves of 32-bit floats.
-    BF16(&'a [bf16]),
 }
 
 impl<'a> In<'a> {
