@@ -1,7 +1,0 @@
-//! The config of a TTT model.
-#![no_main]
-
-#[path = "../targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("config", data));
