@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// y[t, f·C + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − taps + 1 + k, c] for `filters` filters of one input of C channels;
+/// `y[t, f·C + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − taps + 1 + k, c]` for `filters` filters of one input of C channels;
 /// the rows before this run come from the window. The last tap is the current token.
 ///
 /// Inputs: x `[tokens, C]`, w `[filters · C, taps]`, bias `[filters · C]`, window `[sequences, taps − 1, C]` (updated: the last

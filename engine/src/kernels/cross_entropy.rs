@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::*;
 
-/// loss[t] = log Σᵥ exp(logits[t, v]) − logits[t, target[t]], in nats. Inputs: logits `[tokens, vocabulary]`, targets `[tokens]` (u32).
+/// `loss[t] = log Σᵥ exp(logits[t, v]) − logits[t, target[t]]`, in nats. Inputs: logits `[tokens, vocabulary]`, targets `[tokens]` (u32).
 /// A target outside the vocabulary gives 0. Output: `[tokens, 1]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropy;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::*;
 use crate::vector::widen;
 
-/// y[t] = table[ids[t]]. Inputs: ids `[tokens]` (u32), table `[vocabulary, width]` in a weight format. Ids outside the table are
+/// `y[t] = table[ids[t]]`. Inputs: ids `[tokens]` (u32), table `[vocabulary, width]` in a weight format. Ids outside the table are
 /// the caller's to refuse; the kernel leaves their rows alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embed;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// y[s] = x[last row of sequence s]. Input: x `[tokens, width]`; a sequence without tokens in the run keeps what y held.
+/// `y[s] = x[last row of sequence s]`. Input: x `[tokens, width]`; a sequence without tokens in the run keeps what y held.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LastRow {
     /// Capacity of the result, in sequences.

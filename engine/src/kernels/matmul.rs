@@ -6,7 +6,7 @@ use super::embed::{expect_matrix, weight_format};
 use super::*;
 use crate::vector::{View, product, widen};
 
-/// y[t, n] = Σₖ x[t, k] · w[n, k], added to the last input in place if `residual`.
+/// `y[t, n] = Σₖ x[t, k] · w[n, k]`, added to the last input in place if `residual`.
 /// Inputs: x `[rows, k]`, w `[n, k]` in a weight format, and with `residual` y `[rows, n]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matmul {

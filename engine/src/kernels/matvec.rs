@@ -8,7 +8,7 @@ use super::rms_norm::RmsNorm;
 use super::*;
 use crate::vector::dot_stored;
 
-/// y[t, n] = Σₖ x'[t, k] · w[n, k], added to the last input in place if `residual`, where x' is x or its RMS norm.
+/// `y[t, n] = Σₖ x'[t, k] · w[n, k]`, added to the last input in place if `residual`, where x' is x or its RMS norm.
 /// Inputs: x `[rows, k]`, w `[n, k]` in a weight format, with `norm` its weight `[k]`, with `residual` y `[rows, n]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matvec {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::step::HISTORY;
 
-/// ring[s, position mod 256] = id for every token of the run. Inputs: ids `[tokens]` (u32), ring `[sequences, 256]` (u32, updated).
+/// `ring[s, position mod 256] = id` for every token of the run. Inputs: ids `[tokens]` (u32), ring `[sequences, 256]` (u32, updated).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Remember;
 
