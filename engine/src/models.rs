@@ -5,6 +5,7 @@ use crate::kernels::{matmul::Matmul, matvec::Matvec};
 use crate::load::{Checkpoint, LoadError};
 use crate::tensor::Desc;
 
+mod tensors;
 pub mod ttt;
 
 /// Families that [`open`] knows, by the `model_type` of their config.

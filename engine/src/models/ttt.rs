@@ -14,6 +14,7 @@ use crate::kernels::ttt_linear::TttLinear;
 use crate::kernels::ttt_mlp::TttMlp;
 use crate::kernels::{Op, add::Add};
 use crate::load::{Checkpoint, LoadError};
+use crate::models::tensors::Tensors;
 use crate::models::{Architecture, Capacity, linear};
 use crate::tensor::{DType, Desc};
 
@@ -27,8 +28,7 @@ const POST_NORM_EPS: f32 = 1e-6;
 /// A TTT language model.
 pub struct Ttt {
     config: Config,
-    /// The checkpoint's element type of each matrix, by name.
-    dtypes: std::collections::BTreeMap<String, DType>,
+    tensors: Tensors,
 }
 
 impl Ttt {
@@ -36,8 +36,7 @@ impl Ttt {
     pub fn open(checkpoint: &Checkpoint, json: Option<&serde_json::Value>) -> Result<Ttt, LoadError> {
         let config = Config::read(checkpoint, json)?;
         config.check_tensors(checkpoint)?;
-        let dtypes = checkpoint.tensors.iter().map(|(name, info)| (name.clone(), info.dtype)).collect();
-        Ok(Ttt { config, dtypes })
+        Ok(Ttt { config, tensors: Tensors::new(checkpoint) })
     }
 
     /// The sizes.
@@ -45,27 +44,14 @@ impl Ttt {
         &self.config
     }
 
-    /// A matrix, in the type that the checkpoint has it in.
-    fn matrix(&self, g: &mut Graph, names: &[&str], rows: usize, columns: usize) -> ValueId {
-        let dtype = |name: &&str| self.dtypes.get(*name).copied().unwrap_or(DType::F32);
-        let first = dtype(&names[0]);
-        let dtype = if names.iter().all(|n| dtype(n) == first) { first } else { DType::F32 };
-        g.weight(names, Pack::Stacked, Desc::fixed(dtype, &[rows, columns]))
-    }
-
-    /// A layer's small vector, or several end to end, in f32.
-    fn vector(&self, g: &mut Graph, names: &[&str], len: usize) -> ValueId {
-        g.weight(names, Pack::Stacked, Desc::fixed(DType::F32, &[1, len]))
-    }
-
     /// h + conv(norm(h)).
     fn pre_conv(&self, g: &mut Graph, layer: &str, h: ValueId, sequences: usize) -> Result<ValueId, GraphError> {
         let c = &self.config;
-        let norm = self.vector(g, &[&format!("{layer}.conv.norm.weight")], c.hidden);
+        let norm = self.tensors.vector(g, &[&format!("{layer}.conv.norm.weight")], c.hidden);
         let x = g.node(format!("{layer}.conv.norm"), RmsNorm { eps: c.rms_eps }, &[h, norm])?;
         let name = format!("{layer}.conv.conv");
-        let w = self.vector(g, &[&format!("{name}.weight")], c.hidden * c.taps);
-        let bias = self.vector(g, &[&format!("{name}.bias")], c.hidden);
+        let w = self.tensors.vector(g, &[&format!("{name}.weight")], c.hidden * c.taps);
+        let bias = self.tensors.vector(g, &[&format!("{name}.bias")], c.hidden);
         let window = self.window(g, layer, &name, sequences);
         let y = g.node(name, CausalConv { filters: 1, taps: c.taps, residual: false }, &[x, w, bias, window])?;
         g.node(format!("{layer}.conv.residual"), Add, &[h, y])
@@ -82,25 +68,25 @@ impl Ttt {
         let c = &self.config;
         let block = format!("{layer}.seq_modeling_block");
         let name = |part: &str| format!("{block}.{part}");
-        let norm = self.vector(g, &[&format!("{layer}.seq_norm.weight")], c.hidden);
+        let norm = self.tensors.vector(g, &[&format!("{layer}.seq_norm.weight")], c.hidden);
         let x = g.node(format!("{layer}.seq_norm"), RmsNorm { eps: c.rms_eps }, &[h, norm])?;
 
         // Projections of the normalised input.
         let (q_proj, k_proj) = (name("q_proj.weight"), name("k_proj.weight"));
         let qk = if c.share_qk {
-            let w = self.matrix(g, &[&q_proj], c.hidden, c.hidden);
+            let w = self.tensors.matrix(g, &[&q_proj], c.hidden, c.hidden);
             linear(g, &name("q_proj"), x, w)?
         } else {
-            let w = self.matrix(g, &[&q_proj, &k_proj], 2 * c.hidden, c.hidden);
+            let w = self.tensors.matrix(g, &[&q_proj, &k_proj], 2 * c.hidden, c.hidden);
             linear(g, &name("q_proj|k_proj"), x, w)?
         };
-        let w = self.matrix(g, &[&name("v_proj.weight")], c.hidden, c.hidden);
+        let w = self.tensors.matrix(g, &[&name("v_proj.weight")], c.hidden, c.hidden);
         let v = linear(g, &name("v_proj"), x, w)?;
-        let w = self.matrix(g, &[&name("learnable_ttt_lr_weight")], c.heads, c.hidden);
+        let w = self.tensors.matrix(g, &[&name("learnable_ttt_lr_weight")], c.heads, c.hidden);
         let z = linear(g, &name("learnable_ttt_lr"), x, w)?;
         let gate = match c.use_gate {
             true => {
-                let w = self.matrix(g, &[&name("g_proj.weight")], c.hidden, c.hidden);
+                let w = self.tensors.matrix(g, &[&name("g_proj.weight")], c.hidden, c.hidden);
                 Some(linear(g, &name("g_proj"), x, w)?)
             }
             false => None,
@@ -109,8 +95,8 @@ impl Ttt {
         // Queries and keys: two convolutions of one projection, or two projections; then the rotation.
         let qk = match c.share_qk {
             true => {
-                let w = self.vector(g, &[&name("conv_q.weight"), &name("conv_k.weight")], 2 * c.hidden * c.taps);
-                let bias = self.vector(g, &[&name("conv_q.bias"), &name("conv_k.bias")], 2 * c.hidden);
+                let w = self.tensors.vector(g, &[&name("conv_q.weight"), &name("conv_k.weight")], 2 * c.hidden * c.taps);
+                let bias = self.tensors.vector(g, &[&name("conv_q.bias"), &name("conv_k.bias")], 2 * c.hidden);
                 let window = self.window(g, layer, &name("conv_qk"), sequences);
                 g.node(name("conv_q|conv_k"), CausalConv { filters: 2, taps: c.taps, residual: false }, &[qk, w, bias, window])?
             }
@@ -119,7 +105,7 @@ impl Ttt {
         let rope = Rope { head_dim: c.head_dim(), period: c.mini_batch };
         let table = g.constant("rope", &[c.mini_batch, c.head_dim()], &rope.table(c.rope_theta));
         let qk = g.node(name("rope"), rope, &[qk, table])?;
-        let bias = self.vector(g, &[&name("learnable_ttt_lr_bias")], c.heads);
+        let bias = self.tensors.vector(g, &[&name("learnable_ttt_lr_bias")], c.heads);
         let lr = g.node(name("learnable_ttt_lr_bias"), LrGate { scale: c.base_lr / c.head_dim() as f32 }, &[z, bias])?;
 
         // The inner model, as a state that starts at its learned weights.
@@ -140,17 +126,17 @@ impl Ttt {
         let open = g.state(layer, name("open"), Desc::fixed(DType::F32, &[rows, c.mini_batch * row_len]), None);
         let params = [name("ttt_norm_weight"), name("ttt_norm_bias"), name("learnable_token_idx")];
         let params: Vec<&str> = params.iter().map(String::as_str).collect();
-        let params = self.vector(g, &params, geometry.params_len());
+        let params = self.tensors.vector(g, &params, geometry.params_len());
         let (fast, open) = (g.current(fast), g.current(open));
         let y = g.node(name("ttt"), op, &[qk, v, lr, params, fast, open])?;
 
-        let gamma = self.vector(g, &[&name("post_norm.weight")], c.hidden);
-        let beta = self.vector(g, &[&name("post_norm.bias")], c.hidden);
+        let gamma = self.tensors.vector(g, &[&name("post_norm.weight")], c.hidden);
+        let beta = self.tensors.vector(g, &[&name("post_norm.bias")], c.hidden);
         let mut y = g.node(name("post_norm"), LayerNorm { eps: POST_NORM_EPS, gated: false }, &[y, gamma, beta])?;
         if let Some(gate) = gate {
             y = g.node(name("gate"), GeluGate, &[gate, y])?;
         }
-        let w = self.matrix(g, &[&name("o_proj.weight")], c.hidden, c.hidden);
+        let w = self.tensors.matrix(g, &[&name("o_proj.weight")], c.hidden, c.hidden);
         let y = linear(g, &name("o_proj"), y, w)?;
         g.node(format!("{layer}.seq_residual"), Add, &[h, y])
     }
@@ -158,11 +144,11 @@ impl Ttt {
     /// h + down(silu(gate(n)) ∘ up(n)), n = norm(h).
     fn mlp(&self, g: &mut Graph, layer: &str, h: ValueId) -> Result<ValueId, GraphError> {
         let c = &self.config;
-        let norm = self.vector(g, &[&format!("{layer}.ffn_norm.weight")], c.hidden);
+        let norm = self.tensors.vector(g, &[&format!("{layer}.ffn_norm.weight")], c.hidden);
         let n = g.node(format!("{layer}.ffn_norm"), RmsNorm { eps: c.rms_eps }, &[h, norm])?;
         let project = |g: &mut Graph, part: &str, x, rows, columns| {
             let name = format!("{layer}.mlp.{part}_proj");
-            let w = self.matrix(g, &[&format!("{name}.weight")], rows, columns);
+            let w = self.tensors.matrix(g, &[&format!("{name}.weight")], rows, columns);
             linear(g, &name, x, w)
         };
         let gate = project(g, "gate", n, c.intermediate, c.hidden)?;
@@ -192,7 +178,7 @@ impl Architecture for Ttt {
 
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError> {
         let c = &self.config;
-        let table = self.matrix(g, &["model.embed_tokens.weight"], c.vocabulary, c.hidden);
+        let table = self.tensors.matrix(g, &["model.embed_tokens.weight"], c.vocabulary, c.hidden);
         let mut h = g.node("model.embed_tokens", Embed, &[ids, table])?;
         for layer in 0..c.layers {
             let layer = format!("model.layers.{layer}");
@@ -207,10 +193,10 @@ impl Architecture for Ttt {
 
     fn logits(&self, g: &mut Graph, hidden: ValueId) -> Result<ValueId, GraphError> {
         let c = &self.config;
-        let norm = self.vector(g, &["model.norm.weight"], c.hidden);
+        let norm = self.tensors.vector(g, &["model.norm.weight"], c.hidden);
         let x = g.node("model.norm", RmsNorm { eps: c.rms_eps }, &[hidden, norm])?;
         let name = if c.tied { "model.embed_tokens.weight" } else { "lm_head.weight" };
-        let w = self.matrix(g, &[name], c.vocabulary, c.hidden);
+        let w = self.tensors.matrix(g, &[name], c.vocabulary, c.hidden);
         linear(g, "lm_head", x, w)
     }
 }
