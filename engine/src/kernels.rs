@@ -144,6 +144,11 @@ pub trait Kernel: fmt::Debug {
         Vec::new()
     }
 
+    /// Graph inputs whose rows may lie apart in a wider value. A column range of any other is copied into a buffer of its own first.
+    fn strided(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     /// Every launch that computes this node on a device with `caps`, the best guess first. Never empty.
     fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch>;
 

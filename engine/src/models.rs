@@ -3,6 +3,7 @@
 use crate::graph::{Graph, GraphError, ValueId};
 use crate::kernels::{matmul::Matmul, matvec::Matvec};
 use crate::load::{Checkpoint, LoadError};
+use crate::quote::shown;
 use crate::tensor::Desc;
 
 mod tensors;
@@ -43,11 +44,11 @@ pub trait Architecture: Send + Sync {
 
 /// Recognises the family of a checkpoint and reads its sizes.
 pub fn open(checkpoint: &Checkpoint, config: Option<&serde_json::Value>) -> Result<Box<dyn Architecture>, LoadError> {
-    let found = config.and_then(|c| c.get("model_type")).and_then(|t| t.as_str());
-    match found {
+    let found = config.and_then(|c| c.get("model_type")).filter(|t| !t.is_null());
+    match found.map(|t| t.as_str().unwrap_or_default()) {
         None | Some("ttt" | "ttt_linear" | "ttt_mlp") => Ok(Box::new(ttt::Ttt::open(checkpoint, config)?)),
-        Some(other) => {
-            let (file, found) = (checkpoint.name().into(), other.into());
+        Some(_) => {
+            let (file, found) = (checkpoint.name().into(), found.map(shown).unwrap_or_default());
             Err(LoadError::UnknownArchitecture { file, found, supported: SUPPORTED.into() })
         }
     }

@@ -26,7 +26,7 @@ const CHUNK_SECONDS: (f32, f32) = (0.05, 0.1);
 impl Batch {
     pub(super) async fn new(model: &Model, sequences: usize) -> Result<Batch, Error> {
         if !(1..=MAX_SEQUENCES).contains(&sequences) {
-            return Err(Error::Sequences { found: sequences, most: MAX_SEQUENCES });
+            return Err(Error::Sequences { found: sequences, wanted: format!("1 to {MAX_SEQUENCES}") });
         }
         let (program, _) = model.program(Purpose::Prefill, sequences).await?;
         let plan = program.plan();
@@ -60,8 +60,8 @@ impl Batch {
     /// Takes one token a sequence in and draws the next of each.
     pub async fn decode(&mut self, tokens: &[u32], sampling: &[Sampling]) -> Result<Vec<u32>, Error> {
         let n = self.positions.len();
-        if tokens.len() != n || sampling.len() != n {
-            return Err(Error::Sequences { found: tokens.len().min(sampling.len()), most: n });
+        if let Some(found) = [tokens.len(), sampling.len()].into_iter().find(|found| *found != n) {
+            return Err(Error::Sequences { found, wanted: n.to_string() });
         }
         self.check_tokens(tokens)?;
         self.states.write(TOKEN_STATE, 0, tokens);
@@ -86,6 +86,7 @@ impl Batch {
         let mut records = Vec::with_capacity(n);
         for (position, sampling) in self.positions.iter().zip(sampling) {
             sampling.check()?;
+            position.checked_add(1).ok_or(Error::Full(*position))?;
             let mut record = Sequence { learning: self.learning, ..Sequence::new(*position, 1) };
             sampling.write(&mut record);
             records.push(record);
@@ -94,9 +95,7 @@ impl Batch {
         let reads = [("record", 4 * n), ("logits", vocabulary * n)];
         let reads = &reads[..if with_logits { 2 } else { 1 }];
         let mut outputs = program.run(&mut self.states, &Step::new(records), &[], reads)?.finish().await?;
-        for position in &mut self.positions {
-            *position = position.checked_add(1).ok_or(Error::Full(u32::MAX))?;
-        }
+        self.positions.iter_mut().for_each(|position| *position += 1);
         let drawn: Vec<[u32; 4]> = outputs[0].chunks(4).map(|r| [r[0], r[1], r[2], r[3]]).collect();
         if let Some(s) = drawn.iter().position(|r| r[1] == 0) {
             return Err(Error::NotFinite { position: self.positions[s] });
@@ -115,7 +114,7 @@ impl Batch {
     ) -> Result<Vec<Vec<f32>>, Error> {
         let n = self.positions.len();
         if tokens.len() != n {
-            return Err(Error::Sequences { found: tokens.len(), most: n });
+            return Err(Error::Sequences { found: tokens.len(), wanted: n.to_string() });
         }
         for tokens in tokens {
             self.check_tokens(tokens)?;
@@ -164,6 +163,10 @@ impl Batch {
                 self.positions[s] += record.count;
                 if let Some(read) = read.first() {
                     let range = record.first_row as usize * width..(record.first_row + record.count) as usize * width;
+                    // Infinities and what is no number have the largest exponent.
+                    if let Some(bad) = read[range.clone()].iter().position(|bits| bits & 0x7f80_0000 == 0x7f80_0000) {
+                        return Err(Error::NotFinite { position: record.position + (bad / width) as u32 });
+                    }
                     outputs[s].extend(read[range].iter().map(|bits| f32::from_bits(*bits)));
                 }
             }

@@ -75,7 +75,10 @@ impl Model {
             Some(bytes) => Some(Tokenizer::parse(&format!("{name}: tokenizer.json"), bytes, architecture.vocabulary())?),
             None => None,
         };
-        let end_tokens = [&generation, &config].into_iter().flatten().find_map(end_tokens).unwrap_or_default();
+        let mut ends = None;
+        for config in [&config, &generation].into_iter().flatten() {
+            ends = end_tokens(&name, config)?.or(ends);
+        }
 
         // The CPU takes fewer rows at a time, for the sake of memory and of those who wait.
         let chunk = if device.is_cpu() { 64 } else { 256 };
@@ -95,7 +98,17 @@ impl Model {
         hasher.update(tokenizer_bytes.unwrap_or_default());
         let fingerprint = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
         let (device, programs) = (device.clone(), Mutex::default());
-        let inner = Inner { name, device, architecture, weights, tokenizer, end_tokens, fingerprint, chunk, programs };
+        let inner = Inner {
+            name,
+            device,
+            architecture,
+            weights,
+            tokenizer,
+            end_tokens: ends.unwrap_or_default(),
+            fingerprint,
+            chunk,
+            programs,
+        };
         Ok(Model { inner: Arc::new(inner) })
     }
 
@@ -173,13 +186,18 @@ impl Model {
     }
 }
 
-/// The end tokens of a config: one id or several.
-fn end_tokens(config: &serde_json::Value) -> Option<Vec<u32>> {
-    let field = config.get("eos_token_id")?;
+/// The end tokens of a config, if it names any: one id or several.
+fn end_tokens(file: &str, config: &serde_json::Value) -> Result<Option<Vec<u32>>, LoadError> {
+    let Some(field) = config.get("eos_token_id").filter(|field| !field.is_null()) else { return Ok(None) };
     let id = |v: &serde_json::Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
-    match field.as_array() {
-        Some(ids) => Some(ids.iter().filter_map(id).collect()),
+    let ids = match field.as_array() {
+        Some(ids) => ids.iter().map(id).collect(),
         None => id(field).map(|id| vec![id]),
+    };
+    match ids {
+        Some(ids) => Ok(Some(ids)),
+        // A text without its end would run on.
+        None => Err(LoadError::invalid(file, "config field eos_token_id", field, "a token id or a list of them")),
     }
 }
 

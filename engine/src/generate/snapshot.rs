@@ -3,9 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::session::LEARNING;
 use super::{Batch, Model, Sampling, Session};
 use crate::error::Error;
 use crate::plan::StateLayout;
+use crate::quote::shown;
 use crate::step::HISTORY;
 use crate::tensor::DType;
 use crate::text::TextStream;
@@ -97,6 +99,22 @@ struct Tensor {
     len: u64,
 }
 
+impl Head {
+    /// Checks what needs no model.
+    fn check(&self) -> Result<(), SnapshotError> {
+        let invalid = |what: &str, found: String, wanted: &str| {
+            Err(SnapshotError::Invalid { what: what.into(), found, wanted: wanted.into() })
+        };
+        if !LEARNING.contains(&self.learning) {
+            return invalid("learning scale", self.learning.to_string(), "0 to 100");
+        }
+        match self.sampling.check() {
+            Err(error) => invalid("sampling", error.to_string(), "options in range"),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
 /// A parsed state, not yet of any model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateFile {
@@ -132,13 +150,14 @@ impl StateFile {
         if found != wanted {
             return Err(SnapshotError::Checksum { found, wanted });
         }
-        let head: Head = serde_json::from_slice(&bytes[16..16 + head_bytes]).map_err(|e| SnapshotError::Head(e.to_string()))?;
+        let head: Head = serde_json::from_slice(&bytes[16..16 + head_bytes]).map_err(|e| SnapshotError::Head(shown(e)))?;
+        head.check()?;
         let mut rest = &bytes[16 + head_bytes..body];
         let mut tensors = Vec::new();
         for tensor in &head.tensors {
             let bytes = usize::try_from(tensor.len).ok().and_then(|n| n.checked_mul(4)).filter(|n| *n <= rest.len());
             let bytes = bytes.ok_or_else(|| SnapshotError::Length {
-                what: format!("state {}", tensor.name),
+                what: format!("state {}", shown(&tensor.name)),
                 wanted: tensor.len.saturating_mul(4),
                 found: rest.len() as u64,
             })?;
@@ -176,7 +195,7 @@ impl StateFile {
     fn check(&self, model: &Model, layout: &StateLayout) -> Result<(), SnapshotError> {
         let head = &self.head;
         if head.fingerprint != model.fingerprint() {
-            let (found, wanted) = (head.fingerprint.clone(), model.fingerprint().to_string());
+            let (found, wanted) = (shown(&head.fingerprint), model.fingerprint().to_string());
             return Err(SnapshotError::OtherModel { found, wanted });
         }
         let invalid = |what: String, found: String, wanted: String| Err(SnapshotError::Invalid { what, found, wanted });
@@ -187,12 +206,6 @@ impl StateFile {
         if !head.stream.is_consistent(vocabulary) {
             return invalid("text".into(), "inconsistent".into(), "tokens of the vocabulary".into());
         }
-        if !(0.0..=100.0).contains(&head.learning) {
-            return invalid("learning scale".into(), head.learning.to_string(), "0 to 100".into());
-        }
-        if let Err(error) = head.sampling.check() {
-            return invalid("sampling".into(), error.to_string(), "options in range".into());
-        }
         let wanted: Vec<_> = layout.states.iter().map(|s| (s.name.as_str(), s.desc.dtype.name(), s.desc.len() as u64)).collect();
         let found: Vec<_> = head.tensors.iter().map(|t| (t.name.as_str(), t.dtype.as_str(), t.len)).collect();
         if wanted.len() != found.len() {
@@ -200,7 +213,7 @@ impl StateFile {
         }
         for (i, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
             if found != wanted {
-                return invalid(format!("tensor {i}"), format!("{found:?}"), format!("{wanted:?}"));
+                return invalid(format!("tensor {i}"), shown(format!("{found:?}")), format!("{wanted:?}"));
             }
             let float = layout.states[i].desc.dtype == DType::F32;
             let bad = |word: &u32| match float {

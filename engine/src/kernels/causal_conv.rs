@@ -53,6 +53,10 @@ impl Kernel for CausalConv {
         if self.residual { vec![(3, 1), (4, 0)] } else { vec![(3, 1)] }
     }
 
+    fn strided(&self) -> Vec<usize> {
+        vec![0]
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let x = &io.inputs[0];
         let channels = x.desc.width();

@@ -41,6 +41,10 @@ impl Kernel for Rope {
         Ok(vec![inputs[0].with_width(width)])
     }
 
+    fn strided(&self) -> Vec<usize> {
+        vec![0]
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let x = &io.inputs[0];
         let launch = elementwise("rope", &io.outputs[0].desc).part("sequence_of").bind(&["x", "table", "y"]).size("HEAD_DIM", self.head_dim);

@@ -12,6 +12,10 @@ impl Kernel for Swiglu {
         infer_gated(inputs)
     }
 
+    fn strided(&self) -> Vec<usize> {
+        vec![0, 1]
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         vec![launch_gated("swiglu", io)]
     }

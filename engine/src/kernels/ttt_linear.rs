@@ -99,6 +99,10 @@ impl Kernel for TttLinear {
         vec![4, 5]
     }
 
+    fn strided(&self) -> Vec<usize> {
+        vec![0, 1, 2]
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         // Tiles of q, of k (then scores) and of z rows share 16 KiB: 16 rows up to heads of 64, 8 above.
         let chunk = if self.geometry.head_dim <= 64 { 16 } else { 8 };

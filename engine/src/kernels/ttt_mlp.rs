@@ -134,6 +134,10 @@ impl Kernel for TttMlp {
         vec![4, 5]
     }
 
+    fn strided(&self) -> Vec<usize> {
+        vec![0, 1, 2]
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         // A tile of rows of 4hd and three of hd share 16 KiB: 8 rows up to heads of 64, 4 above.
         let chunk = if self.geometry.head_dim <= 64 { 8 } else { 4 };

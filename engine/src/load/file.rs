@@ -7,8 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Checkpoint, LoadError, Reading, Source, safetensors, stream, truncated};
 
-/// The largest text file (config, tokenizer, index) that is read whole.
+/// The largest tokenizer or index that is read whole.
 const MAX_TEXT: u64 = 64 << 20;
+/// The largest config.
+const MAX_CONFIG: u64 = 1 << 20;
 
 /// A file that is read in pieces.
 pub struct FileSource {
@@ -24,13 +26,22 @@ fn io_error(path: &Path, source: std::io::Error) -> LoadError {
 impl FileSource {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<FileSource, LoadError> {
-        let file = File::open(path).map_err(|e| io_error(path, e))?;
-        let metadata = file.metadata().map_err(|e| io_error(path, e))?;
-        if metadata.is_dir() {
-            return Err(io_error(path, ErrorKind::IsADirectory.into()));
-        }
-        Ok(FileSource { name: path.display().to_string(), length: metadata.len(), file: Mutex::new(file) })
+        let (file, length) = open_regular(path)?;
+        Ok(FileSource { name: path.display().to_string(), length, file: Mutex::new(file) })
     }
+}
+
+/// Opens a file that has an end, and tells its length. (To open a pipe would wait for whoever writes into it.)
+fn open_regular(path: &Path) -> Result<(File, u64), LoadError> {
+    let metadata = std::fs::metadata(path).map_err(|e| io_error(path, e))?;
+    if metadata.is_dir() {
+        return Err(io_error(path, ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() {
+        return Err(LoadError::invalid(&path.display().to_string(), "it", "a device or a pipe", "a regular file"));
+    }
+    let file = File::open(path).map_err(|e| io_error(path, e))?;
+    Ok((file, metadata.len()))
 }
 
 impl Source for FileSource {
@@ -97,15 +108,19 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         checkpoint.sources.push(Box::new(source));
     }
     let json = |name: &str| -> Result<Option<serde_json::Value>, LoadError> {
-        let Some(bytes) = text(&folder.join(name))? else { return Ok(None) };
+        let Some(bytes) = text(&folder.join(name), MAX_CONFIG)? else { return Ok(None) };
         let file = folder.join(name).display().to_string();
-        let value = serde_json::from_slice(&bytes).map_err(|e| LoadError::invalid(&file, "its content", e, "JSON"))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|e| LoadError::invalid(&file, "its content", e, "JSON"))?;
+        if !value.is_object() {
+            return Err(LoadError::invalid(&file, "its content", value, "a JSON object"));
+        }
         Ok(Some(value))
     };
     Ok(Opened {
         config: json("config.json")?,
         generation: json("generation_config.json")?,
-        tokenizer: text(&folder.join("tokenizer.json"))?,
+        tokenizer: text(&folder.join("tokenizer.json"), MAX_TEXT)?,
         checkpoint,
     })
 }
@@ -117,7 +132,7 @@ fn is_stream(path: &Path) -> bool {
 /// The weight files of a folder.
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let index = folder.join("model.safetensors.index.json");
-    if let Some(bytes) = text(&index)? {
+    if let Some(bytes) = text(&index, MAX_TEXT)? {
         let files = safetensors::index_files(&index.display().to_string(), &bytes)?;
         return Ok(files.into_iter().map(|f| folder.join(f)).collect());
     }
@@ -144,18 +159,16 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
 }
 
 /// A file read whole, if it is there.
-fn text(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io_error(path, e)),
+fn text(path: &Path, most: u64) -> Result<Option<Vec<u8>>, LoadError> {
+    let (file, length) = match open_regular(path) {
+        Err(LoadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
     };
-    let length = file.metadata().map_err(|e| io_error(path, e))?.len();
-    if length > MAX_TEXT {
+    if length > most {
         let found = format!("{length} bytes long");
-        return Err(LoadError::invalid(&path.display().to_string(), "the file", found, format!("at most {MAX_TEXT} bytes")));
+        return Err(LoadError::invalid(&path.display().to_string(), "the file", found, format!("at most {most} bytes")));
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    file.read_to_end(&mut bytes).map_err(|e| io_error(path, e))?;
+    file.take(most).read_to_end(&mut bytes).map_err(|e| io_error(path, e))?;
     Ok(Some(bytes))
 }

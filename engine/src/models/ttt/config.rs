@@ -55,32 +55,52 @@ struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// The first of these fields that is there and not null.
-    fn get(&self, names: &[&str]) -> Option<(String, &'a Value)> {
-        let value = self.value?;
-        names.iter().find_map(|n| value.get(n).filter(|v| !v.is_null()).map(|v| (n.to_string(), v)))
+    /// A field that is there and not null.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.value?.get(name).filter(|v| !v.is_null())
     }
 
-    fn invalid(&self, name: String, found: &Value, wanted: &str) -> LoadError {
+    fn invalid(&self, name: &str, found: impl ToString, wanted: &str) -> LoadError {
         LoadError::invalid(self.file, format!("config field {name}"), found, wanted)
+    }
+
+    /// What one of these fields says: the dialects' names of one thing, which must not contradict each other.
+    fn one_of<T: PartialEq + ToString>(
+        &self,
+        names: &[&str],
+        wanted: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, LoadError> {
+        let mut said: Option<T> = None;
+        for name in names {
+            let Some(found) = self.get(name) else { continue };
+            let value = read(found).ok_or_else(|| self.invalid(name, found, wanted))?;
+            if let Some(said) = said.as_ref().filter(|said| **said != value) {
+                return Err(self.invalid(name, found, &format!("{}, as another field has it", said.to_string())));
+            }
+            said = Some(value);
+        }
+        Ok(said)
     }
 
     /// A size.
     fn size(&self, names: &[&str], most: u64) -> Result<Option<usize>, LoadError> {
-        let Some((name, found)) = self.get(names) else { return Ok(None) };
-        match found.as_u64().filter(|n| (1..=most).contains(n)) {
-            Some(n) => Ok(Some(n as usize)),
-            None => Err(self.invalid(name, found, &format!("an integer from 1 to {most}"))),
-        }
+        let read = |v: &Value| v.as_u64().filter(|n| (1..=most).contains(n)).map(|n| n as usize);
+        self.one_of(names, &format!("an integer from 1 to {most}"), read)
     }
 
-    /// A positive number.
+    /// A positive number that f32 holds.
     fn number(&self, names: &[&str]) -> Result<Option<f64>, LoadError> {
-        let Some((name, found)) = self.get(names) else { return Ok(None) };
-        match found.as_f64().filter(|x| *x > 0.0 && *x < 1e30) {
-            Some(x) => Ok(Some(x)),
-            None => Err(self.invalid(name, found, "a positive number")),
-        }
+        self.one_of(names, "a positive number", |v| v.as_f64().filter(|x| *x > 1e-30 && *x < 1e30))
+    }
+
+    fn flag(&self, name: &str) -> Result<Option<bool>, LoadError> {
+        self.one_of(&[name], "true or false", Value::as_bool)
+    }
+
+    /// A word.
+    fn text(&self, name: &str, wanted: &str) -> Result<Option<&'a str>, LoadError> {
+        self.one_of(&[name], wanted, Value::as_str)
     }
 
     /// Refuses a field that contradicts the tensors.
@@ -93,14 +113,15 @@ impl<'a> Json<'a> {
             _ => Ok(()),
         }
     }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>, LoadError> {
-        match self.get(&[name]) {
-            None => Ok(None),
-            Some((name, found)) => found.as_bool().map(Some).ok_or_else(|| self.invalid(name, found, "true or false")),
-        }
-    }
 }
+
+/// The tensors of the two convolutions of a shared projection.
+const CONV_QK: [&str; 4] = [
+    "seq_modeling_block.conv_q.weight",
+    "seq_modeling_block.conv_q.bias",
+    "seq_modeling_block.conv_k.weight",
+    "seq_modeling_block.conv_k.bias",
+];
 
 impl Config {
     /// Reads the sizes. What the tensors tell is taken from them; the config adds the rest and must not contradict.
@@ -137,6 +158,9 @@ impl Config {
         let pre_conv = has("model.layers.0.conv.conv.weight");
         let share_qk = !has(&block("k_proj.weight"));
         let use_gate = has(&block("g_proj.weight"));
+        json.agree("use_gate", json.flag("use_gate")?, use_gate)?;
+        json.agree("share_qk", json.flag("share_qk")?, share_qk)?;
+        json.agree("pre_conv", json.flag("pre_conv")?, pre_conv)?;
         let taps = match (pre_conv, share_qk) {
             (true, _) => shape("model.layers.0.conv.conv.weight", 3)?[2],
             (false, true) => shape(&block("conv_q.weight"), 3)?[2],
@@ -152,18 +176,15 @@ impl Config {
         json.agree("num_attention_heads", json.size(&["num_attention_heads"], 1 << 16)?, heads)?;
         json.agree("mini_batch_size", json.size(&["mini_batch_size", "chunk_size"], 64)?, mini_batch)?;
         json.agree("conv_kernel", json.size(&["conv_kernel"], 16)?, taps)?;
-        json.agree("use_gate", json.flag("use_gate")?, use_gate)?;
-        json.agree("share_qk", json.flag("share_qk")?, share_qk)?;
-        json.agree("pre_conv", json.flag("pre_conv")?, pre_conv)?;
         let kind = match inner {
             Inner::Linear => "linear",
             Inner::Mlp => "mlp",
         };
-        let says = json.get(&["ttt_layer_type"]).and_then(|(_, v)| v.as_str());
-        let says = says.or_else(|| json.get(&["model_type"])?.1.as_str()?.strip_prefix("ttt_"));
-        json.agree("ttt_layer_type", says, kind)?;
-        if let Some((name, found)) = json.get(&["hidden_act"]).filter(|(_, v)| v.as_str() != Some("silu")) {
-            return Err(json.invalid(name, found, "silu"));
+        json.agree("ttt_layer_type", json.text("ttt_layer_type", kind)?, kind)?;
+        let kind_of_model = json.text("model_type", kind)?.and_then(|model_type| model_type.strip_prefix("ttt_"));
+        json.agree("model_type", kind_of_model, kind)?;
+        if let Some(other) = json.text("hidden_act", "silu")?.filter(|act| *act != "silu") {
+            return Err(json.invalid("hidden_act", other, "silu"));
         }
         let default_lr = match inner {
             Inner::Linear => 1.0,
@@ -226,7 +247,7 @@ impl Config {
         Ok(())
     }
 
-    /// Checks that every tensor is there and has its shape.
+    /// Checks that every tensor is there and has its shape, and that none is there of a part that the model does not have.
     pub fn check_tensors(&self, checkpoint: &Checkpoint) -> Result<(), LoadError> {
         let Config { hidden: h, intermediate: i, heads, taps, mini_batch, .. } = *self;
         let (hd, wide) = (self.head_dim(), 4 * self.head_dim());
@@ -269,6 +290,21 @@ impl Config {
             block("learnable_ttt_lr_bias", &[heads, 1])?;
             block("ttt_norm_weight", &[heads, hd])?;
             block("ttt_norm_bias", &[heads, hd])?;
+            let has = |name: &str| checkpoint.tensors.contains_key(&format!("model.layers.{layer}.{name}"));
+            let of_absent_parts = [
+                (self.pre_conv, &["conv.norm.weight", "conv.conv.weight", "conv.conv.bias"][..]),
+                (self.share_qk, &CONV_QK),
+                (!self.share_qk, &["seq_modeling_block.k_proj.weight"]),
+                (self.use_gate, &["seq_modeling_block.g_proj.weight"]),
+                (self.inner == Inner::Mlp, &["seq_modeling_block.W2", "seq_modeling_block.b2"]),
+            ];
+            for name in of_absent_parts.iter().filter(|(there, _)| !there).flat_map(|(_, names)| *names) {
+                if has(name) {
+                    let (what, wanted) =
+                        (format!("tensor model.layers.{layer}.{name}"), "none, as model.layers.0 lacks that part");
+                    return Err(LoadError::invalid(checkpoint.name(), what, "there", wanted));
+                }
+            }
             match self.inner {
                 Inner::Linear => {
                     block("W1", &[heads, hd, hd])?;
