@@ -63,6 +63,20 @@ fn any_split_gives_the_same_logits() {
     }
 }
 
+/// Mini-batches of one token make the longest loops; where the driver cuts them off, runs must be short enough.
+#[test]
+fn long_runs_are_not_cut_off() {
+    let wanted = ["linear-gp-hd64-b1", "mlp-plain-hd96-b7"];
+    for fixture in fixtures::made_cases().iter().filter(|f| wanted.contains(&f.name.as_str())) {
+        let ids: Vec<u32> = fixture.ids.iter().copied().cycle().take(320).collect();
+        let logits = |device: &Device| block_on(session(&load(fixture, device)).logits(&ids)).expect("logits");
+        let (cpu, gpu) = (logits(&Device::cpu()), logits(&software()));
+        let scale = cpu.iter().fold(1f32, |m, x| m.max(x.abs()));
+        let worst = cpu.iter().zip(&gpu).map(|(a, b)| (a - b).abs() / scale).fold(0f32, f32::max);
+        assert!(worst < 2e-4, "{}: {worst}", fixture.name);
+    }
+}
+
 #[test]
 fn losses_are_those_of_the_logits_however_the_text_is_cut() {
     let mut random = Random::new();

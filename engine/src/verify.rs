@@ -50,7 +50,8 @@ pub async fn check(device: &Device, case: &Case) -> Result<Vec<Outcome>, VerifyE
     let plan = Plan::new(&graph, device.caps())?;
     // A copy may come before it, where the case's op updates an input.
     let step = plan.steps.last().expect("a graph of one node has a step");
-    let variants = step.op.kernel().variants(&step.io, device.caps());
+    let mut variants = step.op.kernel().variants(&step.io, device.caps());
+    variants.retain(|v| v.rounds <= device.caps().loop_rounds);
     let mut outcomes = Vec::new();
     for variant in variants {
         let mut plan = plan.clone();

@@ -89,8 +89,10 @@ pub(super) fn plan(
         let graph = crate::graph::fuse::fuse(graph(architecture, purpose, capacity)?);
         match Plan::new(&graph, caps) {
             Ok(plan) => return Ok((plan, capacity)),
-            // An activation of so many rows is too large for the device: try fewer.
-            Err(PlanError::TooLarge { .. }) if tokens > sequences => tokens = (tokens / 2).max(sequences),
+            // An activation of so many rows is too large for the device, or a loop over them too long: try fewer.
+            Err(PlanError::TooLarge { .. } | PlanError::TooLong { .. }) if tokens > sequences => {
+                tokens = (tokens / 2).max(sequences)
+            }
             Err(error) => return Err(error.into()),
         }
     }

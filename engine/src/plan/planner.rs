@@ -253,7 +253,7 @@ impl<'a> Planner<'a> {
         let slot = Location::Slot(self.slots.take((desc.bytes() as u64).next_multiple_of(4)));
         let places = vec![self.whole_place(location, "copy", value)?, place(slot, 0)];
         let io = Io { inputs: vec![self.operand(value)], outputs: vec![Operand::whole(desc)] };
-        let launch = self.launch(&Copy.into(), &io);
+        let launch = self.launch(&Copy.into(), &io, user)?;
         self.steps.push(PlanStep { label, op: Copy.into(), io, places, launch, part: Part { first: 0, count: 0 } });
         Ok(slot)
     }
@@ -275,8 +275,16 @@ impl<'a> Planner<'a> {
         Ok(place(location, 0))
     }
 
-    fn launch(&self, op: &Op, io: &Io) -> Launch {
-        op.kernel().variants(io, self.caps).swap_remove(0)
+    /// The best variant whose loops the device does not cut off.
+    fn launch(&self, op: &Op, io: &Io, label: &str) -> Result<Launch, PlanError> {
+        let variants = op.kernel().variants(io, self.caps);
+        let needed = variants.iter().map(|v| v.rounds).min().unwrap_or(0);
+        variants.into_iter().find(|v| v.rounds <= self.caps.loop_rounds).ok_or_else(|| PlanError::TooLong {
+            label: label.into(),
+            op: op.name(),
+            needed,
+            had: self.caps.loop_rounds,
+        })
     }
 
     /// Adds the dispatches of a node, whose first `inputs` operands are read: one for each part of its divided operands.
@@ -286,7 +294,7 @@ impl<'a> Planner<'a> {
         if operands.len() > self.caps.storage_buffers as usize {
             return Err(PlanError::TooManyBuffers { label, needed: operands.len(), had: self.caps.storage_buffers });
         }
-        let launch = self.launch(&op, &io);
+        let launch = self.launch(&op, &io, &label)?;
         let parts = match operands.iter().find(|o| o.divided) {
             None => vec![Part { first: 0, count: 0 }],
             Some(o) => match o.location {
