@@ -103,8 +103,9 @@ fn ties_at_the_edge_of_a_filter_keep_the_lower_ids() {
 #[test]
 fn repeated_tokens_are_penalised_once() {
     const LOGITS: [f32; 8] = [2.0, -2.0, 0.0, 4.0, -4.0, 1.0, -1.0, 8.0];
-    // (position, tokens in this run, last_n, penalty, the last tokens with the newest last, wanted)
-    let cases: &[(u32, u32, u32, f32, &[u32], [f32; 8])] = &[
+    /// Position, tokens in this run, last_n, penalty, the last tokens with the newest last, what is wanted.
+    type Row<'a> = (u32, u32, u32, f32, &'a [u32], [f32; 8]);
+    let cases: &[Row<'_>] = &[
         (2, 1, 256, 2.0, &[0, 1, 2], [1.0, -4.0, 0.0, 4.0, -4.0, 1.0, -1.0, 8.0]),
         // Twice among them, penalised once.
         (3, 1, 256, 2.0, &[3, 3, 4, 4], [2.0, -2.0, 0.0, 2.0, -8.0, 1.0, -1.0, 8.0]),
