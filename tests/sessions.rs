@@ -238,6 +238,20 @@ fn an_interrupted_saved_and_resumed_text_is_that_of_one_go() {
 }
 
 #[test]
+fn a_program_may_bring_its_own_device() {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    let adapter = adapters.iter().find(|a| a.get_info().device_type == wgpu::DeviceType::Cpu).expect("a software GPU");
+    let (device, queue) = block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).expect("a device");
+    let fixture = &fixtures::golden()[1];
+    let model = load(fixture, &Device::from_wgpu(device.clone(), queue));
+    let logits = block_on(session(&model).logits(&fixture.ids)).expect("logits");
+    assert!(fixture.worst(&logits) <= 2e-4);
+    // The device is still the program's.
+    device.poll(wgpu::PollType::wait_indefinitely()).expect("it answers");
+}
+
+#[test]
 fn learning_is_a_dial() {
     let fixture = &fixtures::golden()[0];
     for (name, device) in devices() {
