@@ -212,6 +212,10 @@ macro_rules! kernels {
 
 kernels! {
     add: Add,
+    append: Append,
+    attend: Attend,
+    attend_combine: AttendCombine,
+    attend_decode: AttendDecode,
     causal_conv: CausalConv,
     copy: Copy,
     cross_entropy: CrossEntropy,
