@@ -75,6 +75,16 @@ pub enum Error {
         /// How many would do.
         wanted: String,
     },
+    /// More tokens than the context of a model whose state grows.
+    #[error("the session is at position {position}, and {wanted} more tokens would pass its context of {limit}")]
+    Context {
+        /// Tokens that the session has taken.
+        position: u32,
+        /// Tokens that it was to take.
+        wanted: usize,
+        /// Positions that it may have.
+        limit: usize,
+    },
     /// A position past what 32 bits hold.
     #[error("the session is full at {0} tokens")]
     Full(u32),

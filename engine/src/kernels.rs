@@ -144,9 +144,11 @@ pub trait Kernel: fmt::Debug {
         Vec::new()
     }
 
-    /// Graph inputs whose rows may lie apart in a wider value. A column range of any other is copied into a buffer of its own first.
-    fn strided(&self) -> Vec<usize> {
-        Vec::new()
+    /// Whether the rows of graph input `input` may lie apart in a wider value as `rows` do. A column range that the kernel
+    /// can't take is copied into a buffer of its own first.
+    fn strided(&self, input: usize, rows: &Operand) -> bool {
+        let _ = (input, rows);
+        false
     }
 
     /// Every launch that computes this node on a device with `caps`, the best guess first. Never empty.
@@ -217,6 +219,10 @@ macro_rules! kernels {
 
 kernels! {
     add: Add,
+    append: Append,
+    attend: Attend,
+    attend_combine: AttendCombine,
+    attend_decode: AttendDecode,
     causal_conv: CausalConv,
     copy: Copy,
     cross_entropy: CrossEntropy,

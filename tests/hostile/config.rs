@@ -1,5 +1,6 @@
 //! Configs that contradict the tensors, or themselves.
 
+use fastweight::models::SUPPORTED;
 use fastweight::tensor::DType;
 use serde_json::{Value, json};
 
@@ -129,8 +130,8 @@ fn flags_and_names() {
         {
             refuse("ttt_layer_type", value, &["config field ttt_layer_type", "wanted"]);
         }
-        for value in ["llama", "ttt_conv", "TTT", "", "ttt "] {
-            refuse("model_type", json!(value), &["architecture", "ttt, ttt_linear, ttt_mlp"]);
+        for value in ["gpt2", "ttt_conv", "TTT", "", "ttt "] {
+            refuse("model_type", json!(value), &["architecture", SUPPORTED]);
         }
         for value in [json!(5), json!(true), json!(["ttt"]), json!({})] {
             refuse("model_type", value, &["model_type|architecture"]);

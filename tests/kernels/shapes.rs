@@ -1,6 +1,10 @@
 //! Random shapes for every kernel, from a printed seed: what no table thought of.
 
 use fastweight::kernels::add::Add;
+use fastweight::kernels::append::Append;
+use fastweight::kernels::attend::{Attend, Heads};
+use fastweight::kernels::attend_combine::AttendCombine;
+use fastweight::kernels::attend_decode::AttendDecode;
 use fastweight::kernels::causal_conv::CausalConv;
 use fastweight::kernels::copy::Copy;
 use fastweight::kernels::cross_entropy::CrossEntropy;
@@ -14,7 +18,7 @@ use fastweight::kernels::matvec::Matvec;
 use fastweight::kernels::remember::Remember;
 use fastweight::kernels::repetition::Repetition;
 use fastweight::kernels::rms_norm::RmsNorm;
-use fastweight::kernels::rope::Rope;
+use fastweight::kernels::rope::{Positions, Rope};
 use fastweight::kernels::sample::Sample;
 use fastweight::kernels::swiglu::Swiglu;
 use fastweight::kernels::ttt_linear::TttLinear;
@@ -34,6 +38,24 @@ type Make = fn(&mut Random) -> Case;
 
 const MAKERS: &[(&str, Make)] = &[
     ("add", |r| rows_case(r, Add, &[1.0, 4.0])),
+    ("append", |r| {
+        let (heads, dtype, step) = (heads(r), *r.pick(&[DType::F32, DType::F16]), cached_step(r));
+        let (k, v) = (rows_of(r, &step, heads.kv * heads.head_dim), rows_of(r, &step, heads.kv * heads.head_dim));
+        let bound = if dtype == DType::F16 { 1e-3 } else { 0.0 };
+        let [k_cache, v_cache] = caches(r, &heads, dtype, &step);
+        Case::new("", Append, 0, vec![k, v, k_cache, v_cache]).steps(vec![step]).bound(bound)
+    }),
+    ("attend", |r| attention(r, |heads| Attend { heads }.into())),
+    ("attend_combine", |r| {
+        let (heads, step) = (heads(r), cached_step(r));
+        let splits = step.head.context.div_ceil(128) as usize;
+        let width = heads.query * splits * (heads.head_dim + 2);
+        let fill = Fill::Uniform { seed: seed(r), base: 3.0, amplitude: 2.0 };
+        let partial = CaseInput::activation(Desc::tokens(step.head.rows as usize, width), fill);
+        let op = AttendCombine { heads: heads.query, head_dim: heads.head_dim };
+        Case::new("", op, 0, vec![partial]).steps(vec![step])
+    }),
+    ("attend_decode", |r| attention(r, |heads| AttendDecode { heads }.into())),
     ("causal_conv", causal_conv),
     ("copy", |r| rows_case(r, Copy, &[9.0]).bound(0.0)),
     ("cross_entropy", cross_entropy),
@@ -70,12 +92,13 @@ const MAKERS: &[(&str, Make)] = &[
     }),
     ("rms_norm", |r| norm_case(r, RmsNorm { eps: 1e-5 }, 1)),
     ("rope", |r| {
-        let (head_dim, heads, period) = (2 * r.within(1, 48), r.within(1, 5), r.within(1, 64));
-        let step = step(r, 9);
+        let (head_dim, heads, interleaved) = (2 * r.within(1, 48), r.within(1, 5), r.within(0, 1) == 1);
+        let positions = *r.pick(&[Positions::Full, Positions::Periodic(1), Positions::Periodic(16), Positions::Periodic(61)]);
+        let (rope, step) = (Rope { head_dim, positions, interleaved }, step(r, 9));
         let desc = Desc::tokens(step.head.rows as usize, heads * head_dim);
-        let table = weight(r, DType::F32, &[period, head_dim], 0.0, 1.0);
+        let table = weight(r, DType::F32, &[rope.rows(), head_dim], 0.0, 1.0);
         let x = CaseInput::activation(desc, Fill::uniform(seed(r), 4.0));
-        Case::new("", Rope { head_dim, period }, 0, vec![x, table]).steps(vec![step])
+        Case::new("", rope, 0, vec![x, table]).steps(vec![step])
     }),
     ("sample", |r| {
         let mut step = step(r, 1);
@@ -184,6 +207,36 @@ fn causal_conv(r: &mut Random) -> Case {
         inputs.push(CaseInput::activation(desc, Fill::uniform(seed(r), 3.0)));
     }
     Case::new("", CausalConv { filters, taps, residual }, 0, inputs).steps(vec![step])
+}
+
+fn heads(r: &mut Random) -> Heads {
+    let kv = r.within(1, 3);
+    Heads { query: kv * r.within(1, 6), kv, head_dim: 4 * r.within(1, 64) }
+}
+
+/// A step of sequences that are not far along.
+fn cached_step(r: &mut Random) -> Step {
+    let mut step = step(r, 9);
+    step.sequences.iter_mut().for_each(|s| s.position %= 300);
+    Step::new(step.sequences)
+}
+
+fn rows_of(r: &mut Random, step: &Step, width: usize) -> CaseInput {
+    CaseInput::activation(Desc::tokens(step.head.rows as usize, width), Fill::uniform(seed(r), 3.0))
+}
+
+/// Caches of keys and of values with room for a step.
+fn caches(r: &mut Random, heads: &Heads, dtype: DType, step: &Step) -> [CaseInput; 2] {
+    let context = step.head.context as usize + r.within(0, 200);
+    let desc = Desc::fixed(dtype, &[step.sequences.len(), context, heads.kv * heads.head_dim]);
+    [(); 2].map(|()| CaseInput::state(desc.clone(), Fill::uniform(seed(r), 1.0)))
+}
+
+fn attention(r: &mut Random, op: fn(Heads) -> Op) -> Case {
+    let (heads, dtype, step) = (heads(r), *r.pick(&[DType::F32, DType::F16]), cached_step(r));
+    let q = rows_of(r, &step, heads.query * heads.head_dim);
+    let [k, v] = caches(r, &heads, dtype, &step);
+    Case::new("", op(heads), 0, vec![q, k, v]).steps(vec![step]).bound(1e-4)
 }
 
 /// The widths of a head's states.

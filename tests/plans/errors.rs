@@ -19,6 +19,10 @@ struct Refused {
 
 const REFUSED: &[Refused] = &[
     Refused { kernel: "add", wider: &[0, 1], dtype: &[0, 1], longer: &[0, 1], fixed: &[0, 1] },
+    Refused { kernel: "append", wider: &[0, 1, 2, 3], dtype: &[0, 1, 2, 3], longer: &[0, 1, 2, 3], fixed: &[0, 1] },
+    Refused { kernel: "attend", wider: &[0, 1, 2], dtype: &[0, 1, 2], longer: &[1, 2], fixed: &[0] },
+    Refused { kernel: "attend_combine", wider: &[0], dtype: &[0], longer: &[], fixed: &[0] },
+    Refused { kernel: "attend_decode", wider: &[0, 1, 2], dtype: &[0, 1, 2], longer: &[1, 2], fixed: &[0] },
     Refused { kernel: "causal_conv", wider: &[0, 1, 2, 3, 4], dtype: &[0, 1, 2, 3, 4], longer: &[1, 2, 4], fixed: &[0, 4] },
     Refused { kernel: "copy", wider: &[], dtype: &[0], longer: &[], fixed: &[] },
     Refused { kernel: "cross_entropy", wider: &[1], dtype: &[0, 1], longer: &[0, 1], fixed: &[0, 1] },

@@ -14,7 +14,7 @@ use fastweight::kernels::layer_norm::LayerNorm;
 use fastweight::kernels::matmul::Matmul;
 use fastweight::kernels::matvec::Matvec;
 use fastweight::kernels::rms_norm::RmsNorm;
-use fastweight::kernels::rope::Rope;
+use fastweight::kernels::rope::{Positions, Rope};
 use fastweight::kernels::ttt_linear::TttLinear;
 use fastweight::kernels::{Fill, Geometry};
 use fastweight::plan::{Plan, PlanError};
@@ -120,7 +120,7 @@ fn divided(device: &Device, build: Build) -> (Vec<Vec<u32>>, usize) {
         let run = program.run(&mut states, &step, &[("x", &x), ("ids", &[39, 3 + 20 * run])], &[("y", port.operand.desc.len())]);
         found.extend(block_on(run.expect("a run").finish()).expect("an output"));
     }
-    found.extend(block_on(states.read(0, 1)).expect("the states"));
+    found.extend(block_on(states.read(0, 1, 0)).expect("the states"));
     (found, parts.unwrap_or(0))
 }
 
@@ -182,8 +182,9 @@ fn what_does_not_fit_is_named() {
         ),
         (
             Box::new(|g| {
-                let rope = Rope { head_dim: 8, period: 20 };
-                let (x, table) = (g.input("x", Desc::tokens(2, 8)), g.constant("turns", &[20, 8], &rope.table(100.0)));
+                let rope = Rope { head_dim: 8, positions: Positions::Periodic(20), interleaved: true };
+                let (x, table) =
+                    (g.input("x", Desc::tokens(2, 8)), g.constant("turns", &[20, 8], &rope.table(&Rope::frequencies(8, 100.0))));
                 g.node("rotate", rope, &[x, table]).map(drop)
             }),
             indivisible("turns", "rope"),

@@ -16,7 +16,7 @@ use fastweight::kernels::matmul::Matmul;
 use fastweight::kernels::matvec::Matvec;
 use fastweight::kernels::remember::Remember;
 use fastweight::kernels::rms_norm::RmsNorm;
-use fastweight::kernels::rope::Rope;
+use fastweight::kernels::rope::{Positions, Rope};
 use fastweight::kernels::swiglu::Swiglu;
 use fastweight::kernels::ttt_linear::TttLinear;
 use fastweight::kernels::{Fill, Geometry, Op};
@@ -458,8 +458,11 @@ impl Made {
             }
             10 => {
                 let width = self.dice.pick(&[8, 16]);
-                let (x, rope) = (self.operand(Axis::Tokens, width), Rope { head_dim: 4, period: 5 });
-                let table = self.graph.constant("turns", &[5, 4], &rope.table(100.0));
+                let (x, rope) = (
+                    self.operand(Axis::Tokens, width),
+                    Rope { head_dim: 4, positions: Positions::Periodic(5), interleaved: true },
+                );
+                let table = self.graph.constant("turns", &[5, 4], &rope.table(&Rope::frequencies(4, 100.0)));
                 self.weights.insert("turns".into(), table);
                 self.give(rope, &[x.value, table], 1.4 * x.size);
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fastweight::device::Device;
 use fastweight::exec::{Program, States, Weights};
 use fastweight::graph::{Graph, Weight};
+use fastweight::kernels::Operand;
 use fastweight::plan::{Plan, Port};
 use fastweight::step::Step;
 use fastweight::tensor::{Axis, DType};
@@ -38,19 +39,24 @@ pub(super) fn weights(device: &Device, plan: &Plan, tensor: impl Fn(&str) -> Vec
     weights
 }
 
+/// Words that so many elements of an operand take.
+fn words(operand: &Operand, elements: usize) -> usize {
+    elements * operand.desc.dtype.bytes() / 4
+}
+
 /// Words from the start of an output's buffer to the end of its last live row.
 pub(super) fn extent(port: &Port, step: &Step) -> usize {
     let o = &port.operand;
     let live = step.live(o.desc.axis, o.desc.rows());
-    if live == 0 { 0 } else { o.offset + (live - 1) * o.stride + o.desc.width() }
+    if live == 0 { 0 } else { words(o, o.offset + (live - 1) * o.stride + o.desc.width()) }
 }
 
 /// The live rows of an output. What a sequence without tokens has in a row of its own is nobody's.
-pub(super) fn rows(port: &Port, step: &Step, words: &[u32]) -> Vec<u32> {
+pub(super) fn rows(port: &Port, step: &Step, stored: &[u32]) -> Vec<u32> {
     let o = &port.operand;
     let live = step.live(o.desc.axis, o.desc.rows());
     let rows = (0..live).filter(|r| o.desc.axis != Axis::Sequences || step.sequences[*r].count > 0);
-    rows.flat_map(|r| &words[o.offset + r * o.stride..][..o.desc.width()]).copied().collect()
+    rows.flat_map(|r| &stored[words(o, o.offset + r * o.stride)..][..words(o, o.desc.width())]).copied().collect()
 }
 
 /// Runs `graph`, which is the made one or its fusion: every output of every step, then every state.
@@ -75,7 +81,7 @@ pub(super) fn run_plan(device: &Device, made: &Made, plan: &Arc<Plan>, steps: &[
             all.push((format!("{} of run {i}", port.name), port.operand.desc.dtype, rows(port, step, &words)));
         }
     }
-    let kept = block_on(states.read(0, 1)).map_err(|e| e.to_string())?;
+    let kept = block_on(states.read(0, 1, 0)).map_err(|e| e.to_string())?;
     for (place, words) in plan.states.states.iter().zip(kept) {
         all.push((place.name.clone(), place.desc.dtype, words));
     }

@@ -65,7 +65,7 @@ impl Sampler {
             let logits = words(&rows.iter().map(|r| r.0).collect::<Vec<_>>());
             let records = rows.iter().map(|r| r.1).collect();
             let found = self.ready.run(&logits, records, "record", 4 * rows.len());
-            let tokens = block_on(self.ready.states.read(0, 1)).expect("the tokens").swap_remove(0);
+            let tokens = block_on(self.ready.states.read(0, 1, 0)).expect("the tokens").swap_remove(0);
             let drawn: Vec<u32> = found.as_chunks::<4>().0.iter().map(|r| r[0]).collect();
             assert_eq!(tokens[..rows.len()], drawn, "the next step takes what was drawn");
             all.extend_from_slice(found.as_chunks().0);

@@ -1,12 +1,16 @@
 //! Sequences that advance side by side on one model, each with its own length and position.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use web_time::Instant;
 
 use super::programs::{Purpose, TOKEN_STATE};
 use super::{Cancel, Model, Sampling};
 use crate::device::yield_now;
 use crate::error::Error;
-use crate::exec::States;
+use crate::exec::{Program, States};
+use crate::models::Capacity;
 use crate::step::{MAX_SEQUENCES, Sequence, Step};
 
 /// Sequences of one model, and their states.
@@ -16,6 +20,10 @@ pub struct Batch {
     pub(super) positions: Vec<u32>,
     /// Scale of the inner learning rate.
     pub(super) learning: f32,
+    /// Positions that each sequence has room for, if its state grows.
+    context: usize,
+    /// The programs of this context, as they are used.
+    programs: HashMap<Purpose, (Arc<Program>, Capacity)>,
     /// Tokens a sequence that the next chunk takes; follows the device's speed.
     pace: usize,
 }
@@ -28,10 +36,61 @@ impl Batch {
         if !(1..=MAX_SEQUENCES).contains(&sequences) {
             return Err(Error::Sequences { found: sequences, wanted: format!("1 to {MAX_SEQUENCES}") });
         }
-        let (program, _) = model.program(Purpose::Prefill, sequences).await?;
-        let plan = program.plan();
+        let context = model.context_for(0);
+        let prefill = model.program(Purpose::Prefill, sequences, context).await?;
+        let plan = prefill.0.plan();
         let states = States::new(model.device(), &plan.states, plan, model.weights()).await?;
-        Ok(Batch { model: model.clone(), states, positions: vec![0; sequences], learning: 1.0, pace: 16 })
+        let programs = HashMap::from([(Purpose::Prefill, prefill)]);
+        Ok(Batch { model: model.clone(), states, positions: vec![0; sequences], learning: 1.0, context, programs, pace: 16 })
+    }
+
+    /// A copy on the same device.
+    pub(super) async fn copy(&self) -> Result<Batch, Error> {
+        Ok(Batch {
+            model: self.model.clone(),
+            states: self.states.duplicate().await?,
+            positions: self.positions.clone(),
+            learning: self.learning,
+            context: self.context,
+            programs: self.programs.clone(),
+            pace: self.pace,
+        })
+    }
+
+    async fn program(&mut self, purpose: Purpose) -> Result<(Arc<Program>, Capacity), Error> {
+        if let Some(found) = self.programs.get(&purpose) {
+            return Ok(found.clone());
+        }
+        let found = self.model.program(purpose, self.positions.len(), self.context).await?;
+        self.programs.insert(purpose, found.clone());
+        Ok(found)
+    }
+
+    /// Makes room for this many more tokens of each sequence, or refuses them.
+    async fn make_room(&mut self, more: impl Iterator<Item = usize>) -> Result<(), Error> {
+        let mut needed = 0;
+        for (position, wanted) in self.positions.iter().zip(more) {
+            let end = u32::try_from(wanted).ok().and_then(|n| position.checked_add(n)).ok_or(Error::Full(*position))? as usize;
+            if let Some(limit) = self.model.context_limit()
+                && end > limit
+            {
+                return Err(Error::Context { position: *position, wanted, limit });
+            }
+            needed = needed.max(end);
+        }
+        self.grow(needed).await
+    }
+
+    /// Grows states that grow, to room for `needed` positions.
+    pub(super) async fn grow(&mut self, needed: usize) -> Result<(), Error> {
+        let context = self.model.context_for(needed);
+        if context <= self.context {
+            return Ok(());
+        }
+        let prefill = self.model.program(Purpose::Prefill, self.positions.len(), context).await?;
+        self.states = self.states.grown(&prefill.0.plan().states, &self.positions).await?;
+        (self.context, self.programs) = (context, HashMap::from([(Purpose::Prefill, prefill)]));
+        Ok(())
     }
 
     /// Tokens that each sequence has taken.
@@ -41,7 +100,7 @@ impl Batch {
 
     /// Back to the learned start.
     pub async fn reset(&mut self) -> Result<(), Error> {
-        let (program, _) = self.model.program(Purpose::Prefill, self.positions.len()).await?;
+        let (program, _) = self.program(Purpose::Prefill).await?;
         self.states.reset(program.plan(), self.model.weights());
         self.positions.fill(0);
         Ok(())
@@ -82,7 +141,8 @@ impl Batch {
     pub(super) async fn draw(&mut self, sampling: &[Sampling], with_logits: bool) -> Result<(Vec<[u32; 4]>, Vec<f32>), Error> {
         let n = self.positions.len();
         let purpose = if with_logits { Purpose::DecodeWithLogits } else { Purpose::Decode };
-        let (program, _) = self.model.program(purpose, n).await?;
+        self.make_room(std::iter::repeat_n(1, n)).await?;
+        let (program, _) = self.program(purpose).await?;
         let mut records = Vec::with_capacity(n);
         for (position, sampling) in self.positions.iter().zip(sampling) {
             sampling.check()?;
@@ -119,11 +179,8 @@ impl Batch {
         for tokens in tokens {
             self.check_tokens(tokens)?;
         }
-        for (position, tokens) in self.positions.iter().zip(tokens) {
-            let end = u32::try_from(tokens.len()).ok().and_then(|n| position.checked_add(n));
-            end.ok_or(Error::Full(*position))?;
-        }
-        let (program, capacity) = self.model.program(purpose, n).await?;
+        self.make_room(tokens.iter().map(|tokens| tokens.len())).await?;
+        let (program, capacity) = self.program(purpose).await?;
         let (name, width) = match purpose {
             Purpose::Logits => ("logits", self.model.architecture().vocabulary()),
             Purpose::Loss => ("loss", 1),

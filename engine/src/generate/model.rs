@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
-use super::programs::{self, Purpose};
+use super::programs::{self, Purpose, START_CONTEXT, USUAL_CONTEXT};
 use super::{Batch, Session};
 use crate::device::Device;
 use crate::error::Error;
 use crate::exec::{Program, Weights};
 use crate::graph::Weight;
+use crate::kernels::rope::MAX_POSITIONS;
 use crate::load::{self, Checkpoint, LoadError, Opened};
 use crate::models::{self, Architecture, Capacity};
 use crate::plan::{Plan, PlanWeight};
+use crate::tensor::DType;
 use crate::text::{TextError, Tokenizer};
 
 /// A loaded model. Cheap to clone; sessions of it share weights and programs.
@@ -23,8 +25,15 @@ pub struct Model {
     inner: Arc<Inner>,
 }
 
-/// Prepared programs by purpose and number of sequences.
-type Programs = HashMap<(Purpose, usize), (Arc<Program>, Capacity)>;
+/// Prepared programs by purpose, number of sequences and context.
+type Programs = HashMap<(Purpose, usize, usize), Prepared>;
+
+/// A program, which lives as long as the model if it has the context that sessions start with, else as long as those who use it.
+struct Prepared {
+    program: Weak<Program>,
+    capacity: Capacity,
+    _kept: Option<Arc<Program>>,
+}
 
 struct Inner {
     name: String,
@@ -35,6 +44,9 @@ struct Inner {
     end_tokens: Vec<u32>,
     fingerprint: String,
     chunk: usize,
+    /// Positions that a session may have, if its state grows.
+    context_limit: Option<usize>,
+    cache: DType,
     programs: Mutex<Programs>,
 }
 
@@ -52,6 +64,11 @@ pub struct Progress {
 pub struct LoadOptions<'a> {
     /// Refuse a model that needs more bytes than this for weights, state and buffers.
     pub memory: Option<u64>,
+    /// Positions that a session of a model with a growing state may have; by default those that the model was trained for, but
+    /// at most 4096. Models with a state of fixed size ignore it.
+    pub context_size: Option<usize>,
+    /// Element type of such a state: f32, the default, or f16 for half of the memory.
+    pub cache: Option<DType>,
     /// Called as weights arrive.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
@@ -83,9 +100,16 @@ impl Model {
         // The CPU takes fewer rows at a time, for the sake of memory and of those who wait.
         let chunk = if device.is_cpu() { 64 } else { 256 };
         let chunk = chunk.max(architecture.chunk());
+        let context_limit = context_limit(&*architecture, options.context_size)?;
+        let cache = options.cache.unwrap_or(DType::F32);
+        if !matches!(cache, DType::F32 | DType::F16) {
+            return Err(Error::Option { name: "cache", found: cache.to_string(), wanted: "f32 or f16" });
+        }
+        // Memory is estimated for a session that is full.
+        let full = Capacity { sequences: 1, tokens: chunk, context: context_limit.unwrap_or(0), cache };
         let mut plans = Vec::new();
         for purpose in [Purpose::Prefill, Purpose::Decode, Purpose::Loss] {
-            plans.push(programs::plan(&*architecture, purpose, 1, chunk, device.caps())?.0);
+            plans.push(programs::plan(&*architecture, purpose, full, device.caps())?.0);
         }
         refuse_too_large(&plans, options.memory)?;
         let mut weights = Weights::new(device);
@@ -107,6 +131,8 @@ impl Model {
             end_tokens: ends.unwrap_or_default(),
             fingerprint,
             chunk,
+            context_limit,
+            cache,
             programs,
         };
         Ok(Model { inner: Arc::new(inner) })
@@ -152,37 +178,71 @@ impl Model {
         Batch::new(self, sequences).await
     }
 
-    /// The plan of a purpose for this many sequences, as this device runs it.
+    /// Positions that a session may have; none where the state's size is fixed and there is no limit.
+    pub fn context_limit(&self) -> Option<usize> {
+        self.inner.context_limit
+    }
+
+    /// Room for `needed` positions, in doubling steps up to the limit; 0 where the state does not grow.
+    pub(super) fn context_for(&self, needed: usize) -> usize {
+        let steps = needed.max(1).div_ceil(START_CONTEXT).next_power_of_two();
+        self.inner.context_limit.map_or(0, |limit| limit.min(START_CONTEXT.saturating_mul(steps)))
+    }
+
+    /// The plan of a purpose for this many sequences, as this device runs it while they are short.
     pub fn plan(&self, purpose: Purpose, sequences: usize) -> Result<Plan, Error> {
-        Ok(programs::plan(&*self.inner.architecture, purpose, sequences, self.chunk(sequences), self.inner.device.caps())?.0)
+        let room = self.room(sequences, self.context_for(0));
+        Ok(programs::plan(&*self.inner.architecture, purpose, room, self.inner.device.caps())?.0)
     }
 
     /// The unfused graph of a purpose for one sequence.
     pub fn graph(&self, purpose: Purpose) -> Result<crate::graph::Graph, Error> {
-        let capacity = Capacity { sequences: 1, tokens: self.inner.chunk };
-        Ok(programs::graph(&*self.inner.architecture, purpose, capacity)?)
+        Ok(programs::graph(&*self.inner.architecture, purpose, self.room(1, self.context_for(0)))?)
     }
 
-    fn chunk(&self, sequences: usize) -> usize {
-        self.inner.chunk.max(4 * sequences)
+    fn room(&self, sequences: usize, context: usize) -> Capacity {
+        Capacity { sequences, tokens: self.inner.chunk.max(4 * sequences), context, cache: self.inner.cache }
     }
 
     pub(super) fn weights(&self) -> &Weights {
         &self.inner.weights
     }
 
-    /// The program of a purpose, prepared on first use.
-    pub(super) async fn program(&self, purpose: Purpose, sequences: usize) -> Result<(Arc<Program>, Capacity), Error> {
-        let cached =
-            |inner: &Inner| inner.programs.lock().unwrap_or_else(PoisonError::into_inner).get(&(purpose, sequences)).cloned();
-        if let Some(found) = cached(&self.inner) {
+    /// The program of a purpose for sequences with room for `context` positions each, prepared on first use.
+    pub(super) async fn program(
+        &self,
+        purpose: Purpose,
+        sequences: usize,
+        context: usize,
+    ) -> Result<(Arc<Program>, Capacity), Error> {
+        let key = (purpose, sequences, context);
+        let programs = || self.inner.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = || programs().get(&key).and_then(|p| Some((p.program.upgrade()?, p.capacity)));
+        if let Some(found) = cached() {
             return Ok(found);
         }
-        let architecture = &*self.inner.architecture;
-        let (plan, capacity) = programs::plan(architecture, purpose, sequences, self.chunk(sequences), self.inner.device.caps())?;
+        let room = self.room(sequences, context);
+        let (plan, capacity) = programs::plan(&*self.inner.architecture, purpose, room, self.inner.device.caps())?;
         let program = Arc::new(Program::new(&self.inner.device, Arc::new(plan), &self.inner.weights).await?);
-        let mut programs = self.inner.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(programs.entry((purpose, sequences)).or_insert((program, capacity)).clone())
+        // Another session may have been faster.
+        if let Some(found) = cached() {
+            return Ok(found);
+        }
+        let _kept = (context == self.context_for(0)).then(|| program.clone());
+        let mut programs = programs();
+        programs.retain(|_, p| p.program.strong_count() > 0);
+        programs.insert(key, Prepared { program: Arc::downgrade(&program), capacity, _kept });
+        Ok((program, capacity))
+    }
+}
+
+/// Positions that a session of a model may have, if its state grows.
+fn context_limit(architecture: &dyn Architecture, asked: Option<usize>) -> Result<Option<usize>, Error> {
+    let Some(trained) = architecture.context() else { return Ok(None) };
+    match asked {
+        None => Ok(Some(trained.min(USUAL_CONTEXT))),
+        Some(size) if (1..=MAX_POSITIONS).contains(&size) => Ok(Some(size)),
+        Some(size) => Err(Error::Option { name: "context size", found: size.to_string(), wanted: "1 to 1048576" }),
     }
 }
 

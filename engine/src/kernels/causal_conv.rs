@@ -53,8 +53,8 @@ impl Kernel for CausalConv {
         if self.residual { vec![(3, 1), (4, 0)] } else { vec![(3, 1)] }
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

@@ -18,8 +18,8 @@ impl Kernel for LastRow {
         Ok(vec![Desc::sequences(self.sequences, inputs[0].width())])
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

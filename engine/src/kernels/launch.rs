@@ -13,6 +13,8 @@ pub enum Live {
     Sequences,
     /// The tokens of its longest sequence.
     Longest,
+    /// The positions that its furthest sequence has after it.
+    Context,
     /// The rows of the part at hand of a divided weight or state.
     Part,
 }
@@ -54,6 +56,7 @@ impl Extent {
             Live::Tokens => step.head.rows,
             Live::Sequences => step.head.sequences,
             Live::Longest => step.head.longest,
+            Live::Context => step.head.context,
             Live::Part => part.count,
         };
         u64::from(count).div_ceil(u64::from(self.per))

@@ -26,8 +26,8 @@ impl Kernel for LayerNorm {
         Ok(vec![inputs[0].with_width(width)])
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0, 3]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        matches!(input, 0 | 3)
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

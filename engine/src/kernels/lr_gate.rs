@@ -22,8 +22,8 @@ impl Kernel for LrGate {
         Ok(vec![inputs[0].with_width(width)])
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

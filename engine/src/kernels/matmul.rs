@@ -86,8 +86,8 @@ impl Kernel for Matmul {
         vec![1]
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

@@ -39,8 +39,8 @@ impl Kernel for Matvec {
         vec![1]
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

@@ -32,8 +32,8 @@ impl Kernel for RmsNorm {
         Ok(vec![inputs[0].with_width(inputs[0].width())])
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

@@ -12,8 +12,8 @@ impl Kernel for Swiglu {
         infer_gated(inputs)
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0, 1]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        matches!(input, 0 | 1)
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

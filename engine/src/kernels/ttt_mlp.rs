@@ -134,8 +134,8 @@ impl Kernel for TttMlp {
         vec![4, 5]
     }
 
-    fn strided(&self) -> Vec<usize> {
-        vec![0, 1, 2]
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input <= 2
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

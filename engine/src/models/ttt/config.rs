@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::load::{Checkpoint, LoadError};
+use crate::models::config::{self, Json};
 
 /// The inner model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,73 +49,6 @@ pub struct Config {
     pub tied: bool,
 }
 
-/// The config file, if there is one.
-struct Json<'a> {
-    file: &'a str,
-    value: Option<&'a Value>,
-}
-
-impl<'a> Json<'a> {
-    /// A field that is there and not null.
-    fn get(&self, name: &str) -> Option<&'a Value> {
-        self.value?.get(name).filter(|v| !v.is_null())
-    }
-
-    fn invalid(&self, name: &str, found: impl ToString, wanted: &str) -> LoadError {
-        LoadError::invalid(self.file, format!("config field {name}"), found, wanted)
-    }
-
-    /// What one of these fields says: the dialects' names of one thing, which must not contradict each other.
-    fn one_of<T: PartialEq + ToString>(
-        &self,
-        names: &[&str],
-        wanted: &str,
-        read: impl Fn(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, LoadError> {
-        let mut said: Option<T> = None;
-        for name in names {
-            let Some(found) = self.get(name) else { continue };
-            let value = read(found).ok_or_else(|| self.invalid(name, found, wanted))?;
-            if let Some(said) = said.as_ref().filter(|said| **said != value) {
-                return Err(self.invalid(name, found, &format!("{}, as another field has it", said.to_string())));
-            }
-            said = Some(value);
-        }
-        Ok(said)
-    }
-
-    /// A size.
-    fn size(&self, names: &[&str], most: u64) -> Result<Option<usize>, LoadError> {
-        let read = |v: &Value| v.as_u64().filter(|n| (1..=most).contains(n)).map(|n| n as usize);
-        self.one_of(names, &format!("an integer from 1 to {most}"), read)
-    }
-
-    /// A positive number that f32 holds.
-    fn number(&self, names: &[&str]) -> Result<Option<f64>, LoadError> {
-        self.one_of(names, "a positive number", |v| v.as_f64().filter(|x| *x > 1e-30 && *x < 1e30))
-    }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>, LoadError> {
-        self.one_of(&[name], "true or false", Value::as_bool)
-    }
-
-    /// A word.
-    fn text(&self, name: &str, wanted: &str) -> Result<Option<&'a str>, LoadError> {
-        self.one_of(&[name], wanted, Value::as_str)
-    }
-
-    /// Refuses a field that contradicts the tensors.
-    fn agree<T: PartialEq + ToString>(&self, name: &str, found: Option<T>, tensors: T) -> Result<(), LoadError> {
-        match found {
-            Some(found) if found != tensors => {
-                let wanted = format!("{}, as its tensors have it", tensors.to_string());
-                Err(LoadError::invalid(self.file, format!("config field {name}"), found.to_string(), wanted))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// The tensors of the two convolutions of a shared projection.
 const CONV_QK: [&str; 4] = [
     "seq_modeling_block.conv_q.weight",
@@ -127,25 +61,8 @@ impl Config {
     /// Reads the sizes. What the tensors tell is taken from them; the config adds the rest and must not contradict.
     pub fn read(checkpoint: &Checkpoint, json: Option<&Value>) -> Result<Config, LoadError> {
         let file = checkpoint.name().to_string();
-        let json = Json { file: &file, value: json };
-        if let Some(value) = json.value
-            && !value.is_object()
-        {
-            return Err(LoadError::invalid(&file, "the config", "no object", "a JSON object"));
-        }
-        let shape = |name: &str, axes: usize| -> Result<&[usize], LoadError> {
-            let missing = || LoadError::MissingTensor { file: file.clone(), name: name.into() };
-            let shape = &checkpoint.tensors.get(name).ok_or_else(missing)?.shape;
-            if shape.len() != axes || shape.iter().any(|n| *n == 0 || *n > 1 << 24) {
-                return Err(LoadError::invalid(
-                    &file,
-                    format!("the shape of {name}"),
-                    format!("{shape:?}"),
-                    format!("{axes} axes"),
-                ));
-            }
-            Ok(shape)
-        };
+        let json = Json::new(&file, json)?;
+        let shape = |name: &str, axes: usize| config::shape(checkpoint, name, axes);
         let has = |name: &str| checkpoint.tensors.contains_key(name);
         let block = |name: &str| format!("model.layers.0.seq_modeling_block.{name}");
 
@@ -166,8 +83,7 @@ impl Config {
             (false, true) => shape(&block("conv_q.weight"), 3)?[2],
             (false, false) => json.size(&["conv_kernel"], 16)?.unwrap_or(4),
         };
-        let layer_of = |name: &String| name.strip_prefix("model.layers.")?.split('.').next()?.parse::<usize>().ok();
-        let layers = checkpoint.tensors.keys().filter_map(layer_of).max().map_or(0, |last| last.saturating_add(1));
+        let layers = config::layers(checkpoint, "model.layers.");
 
         json.agree("vocab_size", json.size(&["vocab_size"], 1 << 24)?, vocabulary)?;
         json.agree("hidden_size", json.size(&["hidden_size"], 1 << 20)?, hidden)?;
@@ -183,15 +99,15 @@ impl Config {
         json.agree("ttt_layer_type", json.text("ttt_layer_type", kind)?, kind)?;
         let kind_of_model = json.text("model_type", kind)?.and_then(|model_type| model_type.strip_prefix("ttt_"));
         json.agree("model_type", kind_of_model, kind)?;
-        if let Some(other) = json.text("hidden_act", "silu")?.filter(|act| *act != "silu") {
-            return Err(json.invalid("hidden_act", other, "silu"));
+        if let Some((name, found)) = json.get(&["hidden_act"]).filter(|(_, v)| v.as_str() != Some("silu")) {
+            return Err(json.invalid(name, found, "silu"));
         }
         let default_lr = match inner {
             Inner::Linear => 1.0,
             Inner::Mlp => 0.1,
         };
         // The published class default is 1.0 for both; a checkpoint without any config is a published one, and its MLPs use 0.1.
-        let default_lr = if json.value.is_some() { 1.0 } else { default_lr };
+        let default_lr = if json.exists() { 1.0 } else { default_lr };
         let config = Config {
             vocabulary,
             hidden,
@@ -207,20 +123,9 @@ impl Config {
             mini_batch,
             rope_theta: json.number(&["rope_theta"])?.unwrap_or(10_000.0),
             rms_eps: json.number(&["rms_norm_eps"])?.unwrap_or(1e-6) as f32,
-            tied: !has("lm_head.weight"),
+            tied: config::tied(checkpoint, &json)?,
         };
         config.check_sizes(&file)?;
-        if !config.tied && json.flag("tie_word_embeddings")? == Some(true) {
-            return Err(LoadError::invalid(
-                &file,
-                "config field tie_word_embeddings",
-                true,
-                "false, as there is an lm_head.weight",
-            ));
-        }
-        if config.tied && json.flag("tie_word_embeddings")? == Some(false) {
-            return Err(LoadError::MissingTensor { file, name: "lm_head.weight".into() });
-        }
         Ok(config)
     }
 
@@ -238,12 +143,7 @@ impl Config {
         if !(2..=16).contains(&self.taps) {
             return invalid("the convolution's width", self.taps, "2 to 16");
         }
-        if self.vocabulary > crate::kernels::sample::MAX_VOCABULARY {
-            return invalid("the vocabulary", self.vocabulary, &format!("at most {}", crate::kernels::sample::MAX_VOCABULARY));
-        }
-        if self.layers == 0 || self.layers > 1000 {
-            return invalid("the number of layers", self.layers, "1 to 1000");
-        }
+        config::check_depth(file, self.vocabulary, self.layers)?;
         Ok(())
     }
 
