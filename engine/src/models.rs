@@ -5,6 +5,7 @@ use crate::kernels::{matmul::Matmul, matvec::Matvec};
 use crate::load::{Checkpoint, LoadError};
 use crate::tensor::Desc;
 
+mod config;
 mod tensors;
 pub mod ttt;
 
