@@ -6,11 +6,13 @@ use crate::load::{Checkpoint, LoadError};
 use crate::tensor::Desc;
 
 mod config;
+pub mod mamba;
+pub mod mamba2;
 mod tensors;
 pub mod ttt;
 
 /// Families that [`open`] knows, by the `model_type` of their config.
-pub const SUPPORTED: &str = "ttt, ttt_linear, ttt_mlp";
+pub const SUPPORTED: &str = "mamba, mamba2, ttt, ttt_linear, ttt_mlp";
 
 /// How many sequences and tokens a graph has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +47,13 @@ pub trait Architecture: Send + Sync {
 /// Recognises the family of a checkpoint and reads its sizes.
 pub fn open(checkpoint: &Checkpoint, config: Option<&serde_json::Value>) -> Result<Box<dyn Architecture>, LoadError> {
     let found = config.and_then(|c| c.get("model_type")).and_then(|t| t.as_str());
+    // The original Mamba checkpoints name no family; their tensors tell it.
+    let has = |tensor: &str| checkpoint.tensors.contains_key(&format!("backbone.layers.0.mixer.{tensor}"));
     match found {
+        Some("mamba") => Ok(Box::new(mamba::Mamba::open(checkpoint, config)?)),
+        Some("mamba2") => Ok(Box::new(mamba2::Mamba2::open(checkpoint, config)?)),
+        None if has("x_proj.weight") => Ok(Box::new(mamba::Mamba::open(checkpoint, config)?)),
+        None if has("dt_bias") => Ok(Box::new(mamba2::Mamba2::open(checkpoint, config)?)),
         None | Some("ttt" | "ttt_linear" | "ttt_mlp") => Ok(Box::new(ttt::Ttt::open(checkpoint, config)?)),
         Some(other) => {
             let (file, found) = (checkpoint.name().into(), other.into());
