@@ -39,7 +39,13 @@ pub struct Fixture {
     pub positions: Vec<usize>,
     /// Their logits.
     pub logits: Vec<Vec<f32>>,
+    /// The largest error that a device may make, as a share of the largest logit.
+    pub bound: f32,
 }
+
+/// The bound for what learns while it reads, and for what only carries a state.
+const TTT_BOUND: f32 = 2e-4;
+const SCAN_BOUND: f32 = 5e-5;
 
 /// One tensor's place in the rule.
 #[derive(Deserialize)]
@@ -108,15 +114,21 @@ pub fn golden() -> Vec<Fixture> {
         let name = format!("golden {} {}", config["ttt_layer_type"], config["use_gate"]);
         let positions: Vec<usize> = parse(&case["positions"]);
         let logits = positions.iter().map(|p| parse(&case["logits_f64"][p.to_string()])).collect();
-        Fixture { name, config, tensors, ids: ids.clone(), positions, logits }
+        Fixture { name, config, tensors, ids: ids.clone(), positions, logits, bound: TTT_BOUND }
     };
     file["cases"].as_array().expect("a list of cases").iter().map(case).collect()
 }
 
-/// The cases that `ttt/make.py` made with the oracle in f64: all logits at all positions.
+/// The cases that `ttt/make.py` made with the oracle and `mamba/make.py` with the published models, in f64: all logits at all positions.
 pub fn made_cases() -> Vec<Fixture> {
-    let file = json("ttt/cases.json");
-    let bytes = std::fs::read(path("ttt/logits.bin")).expect("the logits beside the cases");
+    let mut cases = made_in("ttt", TTT_BOUND);
+    cases.extend(made_in("mamba", SCAN_BOUND));
+    cases
+}
+
+fn made_in(folder: &str, bound: f32) -> Vec<Fixture> {
+    let file = json(&format!("{folder}/cases.json"));
+    let bytes = std::fs::read(path(&format!("{folder}/logits.bin"))).expect("the logits beside the cases");
     let case = |case: &Value| {
         let shape: [usize; 2] = parse(&case["logits"]["shape"]);
         let offset: usize = parse(&case["logits"]["offset"]);
@@ -129,9 +141,36 @@ pub fn made_cases() -> Vec<Fixture> {
             ids: parse(&case["ids"]),
             positions: (0..shape[0]).collect(),
             logits: floats.chunks(shape[1]).map(<[f32]>::to_vec).collect(),
+            bound,
         }
     };
     file.as_array().expect("a list of cases").iter().map(case).collect()
+}
+
+/// The checkpoint in `mamba/golden`, with the logits that the published model gave in f32: each to 1e-3.
+pub fn golden_mamba() -> Fixture {
+    let golden = json("mamba/golden/golden.json");
+    let logits: Vec<Vec<f32>> = parse(&golden["logits"]);
+    let largest = logits.iter().flatten().fold(0f32, |m, x| m.max(x.abs()));
+    let bytes = std::fs::read(path("mamba/golden/model.safetensors")).expect("the checkpoint");
+    let (length, rest) = bytes.split_first_chunk::<8>().expect("a length");
+    let (head, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let head: BTreeMap<String, Value> = serde_json::from_slice(head).expect("a head");
+    let tensor = |(name, info): (String, Value)| {
+        assert_eq!(info["dtype"], "F32", "{name}");
+        let [start, end]: [usize; 2] = parse(&info["data_offsets"]);
+        let values = data[start..end].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        (name, (parse(&info["shape"]), values))
+    };
+    Fixture {
+        name: "golden mamba".into(),
+        config: json("mamba/golden/config.json"),
+        tensors: head.into_iter().filter(|(name, _)| name != "__metadata__").map(tensor).collect(),
+        ids: parse(&golden["ids"]),
+        positions: parse(&golden["positions"]),
+        logits,
+        bound: 1e-3 / largest,
+    }
 }
 
 impl Fixture {
