@@ -178,7 +178,7 @@ pub(crate) fn softplus(x: f32) -> f32 {
 fn exp(x: f32) -> f32 {
     // Adding it leaves the rounded number in the lowest bits.
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
