@@ -7,6 +7,9 @@ use fastweight_tests::fixtures::{self, Fixture};
 use fastweight_tests::{devices, software};
 use pollster::block_on;
 
+#[path = "models/mamba.rs"]
+mod mamba;
+
 fn load(fixture: &Fixture, device: &Device) -> Model {
     let opened = fixture.opened(DType::F32);
     block_on(Model::load(opened, device, LoadOptions::default())).unwrap_or_else(|e| panic!("{}: {e}", fixture.name))
@@ -25,7 +28,7 @@ fn expect_logits(fixture: &Fixture, device: &str, found: &[f32]) {
 #[test]
 fn golden_logits_on_every_device() {
     for (name, device) in devices() {
-        for fixture in fixtures::golden().into_iter().chain(fixtures::llama()) {
+        for fixture in fixtures::golden().into_iter().chain(fixtures::llama()).chain([fixtures::golden_mamba()]) {
             let logits = block_on(session(&load(&fixture, &device)).logits(&fixture.ids)).expect("logits");
             expect_logits(&fixture, name, &logits);
         }

@@ -18,10 +18,19 @@ fn session(model: &Model) -> Session {
     block_on(model.session()).expect("a session")
 }
 
-/// The fixtures that splits are tried on: both inner models, every kind of backbone, and Transformers.
+/// The fixtures that splits are tried on: both inner models, every kind of backbone, Transformers, both state spaces.
 fn split_fixtures() -> Vec<Fixture> {
     let mut fixtures = fixtures::golden();
-    let wanted = ["linear-sp-hd128-b64", "mlp-gsp-hd64-b16", "linear-gp-hd64-b1", "mlp-plain-hd96-b7"];
+    fixtures.push(fixtures::golden_mamba());
+    let wanted = [
+        "linear-sp-hd128-b64",
+        "mlp-gsp-hd64-b16",
+        "linear-gp-hd64-b1",
+        "mlp-plain-hd96-b7",
+        "mamba-odd-bias-untied",
+        "mamba2-groups2",
+        "mamba2-odd-groups2-bias-tied-limit",
+    ];
     fixtures.extend(fixtures::made_cases().into_iter().filter(|f| wanted.contains(&f.name.as_str())).map(|f| f.truncated(80)));
     // The long one outgrows the room that a cache starts with.
     let wanted = ["llama/mha-tied", "llama/gqa-untied", "llama3-long", "interleaved"];
@@ -107,10 +116,18 @@ fn losses_are_those_of_the_logits_however_the_text_is_cut() {
     }
 }
 
+/// The fixtures that batches are tried on: one of each family and inner model.
+fn batch_fixtures() -> Vec<Fixture> {
+    let mut fixtures = vec![fixtures::golden().swap_remove(1), fixtures::golden().swap_remove(3), fixtures::golden_mamba()];
+    fixtures.extend(fixtures::made_cases().into_iter().filter(|f| f.name.starts_with("mamba2-")));
+    fixtures.extend(fixtures::llama().into_iter().take(2));
+    fixtures
+}
+
 #[test]
 fn a_batch_equals_its_sequences_alone() {
     for (name, device) in devices() {
-        for fixture in [&fixtures::golden()[1], &fixtures::golden()[3], &fixtures::llama()[0], &fixtures::llama()[1]] {
+        for fixture in &batch_fixtures() {
             let model = load(fixture, &device);
             let ids = &fixture.ids;
             let rounds: [[&[u32]; 3]; 3] =
@@ -133,7 +150,7 @@ fn a_batch_equals_its_sequences_alone() {
 #[test]
 fn small_bindings_change_nothing() {
     let small = || software().with_caps(|caps| caps.binding_bytes = 64 << 10);
-    for fixture in fixtures::golden() {
+    for fixture in fixtures::golden().into_iter().chain(batch_fixtures()) {
         let logits = block_on(session(&load(&fixture, &small())).logits(&fixture.ids)).expect("logits");
         assert!(fixture.worst(&logits) <= fixture.bound, "{}", fixture.name);
     }

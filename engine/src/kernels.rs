@@ -11,12 +11,15 @@ mod args;
 mod case;
 mod launch;
 mod rows;
+mod scan;
 mod ttt;
 
 pub use args::{Args, In, Out};
 pub use case::{Case, CaseInput, Fill, Role};
 pub use launch::{Extent, Grid, Launch, Live};
 use rows::{cases_gated, elementwise, infer_gated, launch_gated, reference_gated, rowwise};
+pub(crate) use scan::MAX_STATE;
+pub use scan::StateSpace;
 pub use ttt::Geometry;
 
 pub use crate::vector::Matrix;
@@ -219,6 +222,7 @@ macro_rules! kernels {
 
 kernels! {
     add: Add,
+    add_bias: AddBias,
     append: Append,
     attend: Attend,
     attend_combine: AttendCombine,
@@ -228,6 +232,7 @@ kernels! {
     cross_entropy: CrossEntropy,
     embed: Embed,
     gelu_gate: GeluGate,
+    group_rms_norm: GroupRmsNorm,
     last_row: LastRow,
     layer_norm: LayerNorm,
     lr_gate: LrGate,
@@ -238,6 +243,8 @@ kernels! {
     rms_norm: RmsNorm,
     rope: Rope,
     sample: Sample,
+    selective_scan: SelectiveScan,
+    ssd: Ssd,
     swiglu: Swiglu,
     ttt_linear: TttLinear,
     ttt_mlp: TttMlp,

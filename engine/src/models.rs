@@ -9,11 +9,13 @@ use crate::tensor::{DType, Desc};
 mod blocks;
 mod config;
 pub mod llama;
+pub mod mamba;
+pub mod mamba2;
 mod tensors;
 pub mod ttt;
 
 /// Families that [`open`] knows, by the `model_type` of their config.
-pub const SUPPORTED: &str = "llama, ttt, ttt_linear, ttt_mlp";
+pub const SUPPORTED: &str = "llama, mamba, mamba2, ttt, ttt_linear, ttt_mlp";
 
 /// How many sequences and tokens a graph has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,9 +59,15 @@ pub trait Architecture: Send + Sync {
 /// Recognises the family of a checkpoint and reads its sizes.
 pub fn open(checkpoint: &Checkpoint, config: Option<&serde_json::Value>) -> Result<Box<dyn Architecture>, LoadError> {
     let found = config.and_then(|c| c.get("model_type")).filter(|t| !t.is_null());
+    // The original Mamba checkpoints name no family; their tensors tell it.
+    let has = |tensor: &str| checkpoint.tensors.contains_key(&format!("backbone.layers.0.mixer.{tensor}"));
     match found.map(|t| t.as_str().unwrap_or_default()) {
-        None if llama::recognises(checkpoint) => Ok(Box::new(llama::Llama::open(checkpoint, config)?)),
         Some("llama") => Ok(Box::new(llama::Llama::open(checkpoint, config)?)),
+        Some("mamba") => Ok(Box::new(mamba::Mamba::open(checkpoint, config)?)),
+        Some("mamba2") => Ok(Box::new(mamba2::Mamba2::open(checkpoint, config)?)),
+        None if llama::recognises(checkpoint) => Ok(Box::new(llama::Llama::open(checkpoint, config)?)),
+        None if has("x_proj.weight") => Ok(Box::new(mamba::Mamba::open(checkpoint, config)?)),
+        None if has("dt_bias") => Ok(Box::new(mamba2::Mamba2::open(checkpoint, config)?)),
         None | Some("ttt" | "ttt_linear" | "ttt_mlp") => Ok(Box::new(ttt::Ttt::open(checkpoint, config)?)),
         Some(_) => {
             let (file, found) = (checkpoint.name().into(), found.map(shown).unwrap_or_default());

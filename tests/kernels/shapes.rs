@@ -1,6 +1,7 @@
 //! Random shapes for every kernel, from a printed seed: what no table thought of.
 
 use fastweight::kernels::add::Add;
+use fastweight::kernels::add_bias::AddBias;
 use fastweight::kernels::append::Append;
 use fastweight::kernels::attend::{Attend, Heads};
 use fastweight::kernels::attend_combine::AttendCombine;
@@ -10,6 +11,7 @@ use fastweight::kernels::copy::Copy;
 use fastweight::kernels::cross_entropy::CrossEntropy;
 use fastweight::kernels::embed::Embed;
 use fastweight::kernels::gelu_gate::GeluGate;
+use fastweight::kernels::group_rms_norm::GroupRmsNorm;
 use fastweight::kernels::last_row::LastRow;
 use fastweight::kernels::layer_norm::LayerNorm;
 use fastweight::kernels::lr_gate::LrGate;
@@ -20,10 +22,12 @@ use fastweight::kernels::repetition::Repetition;
 use fastweight::kernels::rms_norm::RmsNorm;
 use fastweight::kernels::rope::{Positions, Rope};
 use fastweight::kernels::sample::Sample;
+use fastweight::kernels::selective_scan::SelectiveScan;
+use fastweight::kernels::ssd::Ssd;
 use fastweight::kernels::swiglu::Swiglu;
 use fastweight::kernels::ttt_linear::TttLinear;
 use fastweight::kernels::ttt_mlp::TttMlp;
-use fastweight::kernels::{Case, CaseInput, Fill, Geometry, KERNELS, Op};
+use fastweight::kernels::{Case, CaseInput, Fill, Geometry, KERNELS, Op, StateSpace};
 use fastweight::step::{HISTORY, Sequence, Step};
 use fastweight::tensor::{DType, Desc};
 use fastweight_tests::{Random, software};
@@ -38,6 +42,7 @@ type Make = fn(&mut Random) -> Case;
 
 const MAKERS: &[(&str, Make)] = &[
     ("add", |r| rows_case(r, Add, &[1.0, 4.0])),
+    ("add_bias", |r| norm_case(r, AddBias, 1)),
     ("append", |r| {
         let (heads, dtype, step) = (heads(r), *r.pick(&[DType::F32, DType::F16]), cached_step(r));
         let (k, v) = (rows_of(r, &step, heads.kv * heads.head_dim), rows_of(r, &step, heads.kv * heads.head_dim));
@@ -61,6 +66,12 @@ const MAKERS: &[(&str, Make)] = &[
     ("cross_entropy", cross_entropy),
     ("embed", embed),
     ("gelu_gate", |r| rows_case(r, GeluGate, &[6.0, 2.0])),
+    ("group_rms_norm", |r| {
+        let (groups, group, rows) = (r.within(1, 4), width(r), r.within(1, 9));
+        let x = CaseInput::activation(Desc::tokens(rows, groups * group), Fill::uniform(seed(r), 3.0));
+        let w = weight(r, DType::F32, &[groups * group], 1.0, 0.5);
+        Case::new("", GroupRmsNorm { groups, eps: 1e-5 }, rows, vec![x, w])
+    }),
     ("last_row", |r| {
         let step = step(r, 5);
         let x = activation(r, step.head.rows as usize, 3.0);
@@ -109,6 +120,16 @@ const MAKERS: &[(&str, Make)] = &[
         let n = step.sequences.len();
         let logits = CaseInput::activation(Desc::sequences(n, r.within(1, 3000)), Fill::uniform(seed(r), 8.0));
         Case::new("", Sample, 0, vec![logits, state(r, DType::U32, &[n, 1])]).steps(vec![step]).bound(0.0)
+    }),
+    ("selective_scan", |r| {
+        let (channels, state, gated) = (r.within(1, 150), r.within(1, 256), r.within(0, 1) == 1);
+        scan(r, SelectiveScan { channels, state, gated }, channels, 1, 1, state, state, gated)
+    }),
+    ("ssd", |r| {
+        let (groups, gated, state) = (r.within(1, 3), r.within(0, 1) == 1, r.within(1, 200));
+        let (heads, head_dim) = (groups * r.within(1, 3), r.within(1, 140));
+        let space = StateSpace { heads, head_dim, groups, state, step_limit: [0.0, 1e4] };
+        scan(r, Ssd { space, gated }, heads, head_dim, groups, state, 1, gated)
     }),
     ("swiglu", |r| rows_case(r, Swiglu, &[6.0, 2.0])),
     ("ttt_linear", |r| ttt(r, |geometry| (TttLinear { geometry }.into(), TttLinear::fast_len, TttLinear::row_len))),
@@ -206,7 +227,30 @@ fn causal_conv(r: &mut Random) -> Case {
         let desc = inputs[0].desc.clone();
         inputs.push(CaseInput::activation(desc, Fill::uniform(seed(r), 3.0)));
     }
-    Case::new("", CausalConv { filters, taps, residual }, 0, inputs).steps(vec![step])
+    Case::new("", CausalConv { filters, taps, silu: r.within(0, 1) == 1, residual }, 0, inputs).steps(vec![step])
+}
+
+/// A scan: `rates` rates of decay a head.
+#[expect(clippy::too_many_arguments, reason = "the sizes of a layer, each once")]
+fn scan(
+    r: &mut Random,
+    op: impl Into<Op>,
+    heads: usize,
+    head_dim: usize,
+    groups: usize,
+    elements: usize,
+    rates: usize,
+    gated: bool,
+) -> Case {
+    let step = step(r, 40);
+    let mut inputs =
+        vec![rows_of(r, &step, heads * head_dim), rows_of(r, &step, heads), rows_of(r, &step, 2 * groups * elements)];
+    inputs.push(weight(r, DType::F32, &[heads * (rates + 2)], 0.0, 1.5));
+    inputs.push(state(r, DType::F32, &[step.sequences.len() * heads, head_dim * elements]));
+    if gated {
+        inputs.push(rows_of(r, &step, heads * head_dim));
+    }
+    Case::new("", op, 0, inputs).steps(vec![step]).bound(1e-4)
 }
 
 fn heads(r: &mut Random) -> Heads {

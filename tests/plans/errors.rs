@@ -19,6 +19,7 @@ struct Refused {
 
 const REFUSED: &[Refused] = &[
     Refused { kernel: "add", wider: &[0, 1], dtype: &[0, 1], longer: &[0, 1], fixed: &[0, 1] },
+    Refused { kernel: "add_bias", wider: &[0, 1], dtype: &[0, 1], longer: &[], fixed: &[] },
     Refused { kernel: "append", wider: &[0, 1, 2, 3], dtype: &[0, 1, 2, 3], longer: &[0, 1, 2, 3], fixed: &[0, 1] },
     Refused { kernel: "attend", wider: &[0, 1, 2], dtype: &[0, 1, 2], longer: &[1, 2], fixed: &[0] },
     Refused { kernel: "attend_combine", wider: &[0], dtype: &[0], longer: &[], fixed: &[0] },
@@ -28,6 +29,7 @@ const REFUSED: &[Refused] = &[
     Refused { kernel: "cross_entropy", wider: &[1], dtype: &[0, 1], longer: &[0, 1], fixed: &[0, 1] },
     Refused { kernel: "embed", wider: &[0], dtype: &[0, 1], longer: &[], fixed: &[] },
     Refused { kernel: "gelu_gate", wider: &[0, 1], dtype: &[0, 1], longer: &[0, 1], fixed: &[0, 1] },
+    Refused { kernel: "group_rms_norm", wider: &[0, 1], dtype: &[0, 1], longer: &[], fixed: &[] },
     Refused { kernel: "last_row", wider: &[], dtype: &[0], longer: &[], fixed: &[0] },
     Refused { kernel: "layer_norm", wider: &[0, 1, 2, 3], dtype: &[0, 1, 2, 3], longer: &[0, 3], fixed: &[0, 3] },
     Refused { kernel: "lr_gate", wider: &[0, 1], dtype: &[0, 1], longer: &[], fixed: &[0] },
@@ -38,6 +40,20 @@ const REFUSED: &[Refused] = &[
     Refused { kernel: "rms_norm", wider: &[0, 1], dtype: &[0, 1], longer: &[], fixed: &[] },
     Refused { kernel: "rope", wider: &[0, 1], dtype: &[0, 1], longer: &[1], fixed: &[0] },
     Refused { kernel: "sample", wider: &[1], dtype: &[0, 1], longer: &[], fixed: &[0] },
+    Refused {
+        kernel: "selective_scan",
+        wider: &[0, 1, 2, 3, 4, 5],
+        dtype: &[0, 1, 2, 3, 4, 5],
+        longer: &[0, 1, 2, 4, 5],
+        fixed: &[0, 1, 2, 5],
+    },
+    Refused {
+        kernel: "ssd",
+        wider: &[0, 1, 2, 3, 4, 5],
+        dtype: &[0, 1, 2, 3, 4, 5],
+        longer: &[0, 1, 2, 4, 5],
+        fixed: &[0, 1, 2, 5],
+    },
     Refused { kernel: "swiglu", wider: &[0, 1], dtype: &[0, 1], longer: &[0, 1], fixed: &[0, 1] },
     Refused {
         kernel: "ttt_linear",

@@ -194,7 +194,7 @@ fn what_does_not_fit_is_named() {
                 let state = g.state("layer", "layer.window", f32s(&[17, 8]), None);
                 let (x, bias) = (g.input("x", Desc::tokens(2, 8)), weight(g, "bias", DType::F32, &[1, 8]));
                 let (w, window) = (weight(g, "w", DType::F32, &[8, 2]), g.current(state));
-                g.node("conv", CausalConv { filters: 1, taps: 2, residual: false }, &[x, w, bias, window]).map(drop)
+                g.node("conv", CausalConv { filters: 1, taps: 2, silu: false, residual: false }, &[x, w, bias, window]).map(drop)
             }),
             indivisible("layer.window", "causal_conv"),
         ),

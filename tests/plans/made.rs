@@ -381,7 +381,8 @@ impl Made {
             inputs.push(y.value);
             size += y.size;
         }
-        let y = self.give(CausalConv { filters, taps, residual }, &inputs, size);
+        let silu = self.dice.percent(30);
+        let y = self.give(CausalConv { filters, taps, silu, residual }, &inputs, size);
         self.read_late(window);
         y
     }

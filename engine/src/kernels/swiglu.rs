@@ -17,7 +17,7 @@ impl Kernel for Swiglu {
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        vec![launch_gated("swiglu", io)]
+        vec![launch_gated("swiglu", io).part("silu")]
     }
 
     fn reference(&self, args: &mut Args<'_>) {

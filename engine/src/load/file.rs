@@ -111,7 +111,7 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         let Some(bytes) = text(&folder.join(name), MAX_CONFIG)? else { return Ok(None) };
         let file = folder.join(name).display().to_string();
         let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|e| LoadError::invalid(&file, "its content", e, "JSON"))?;
+            serde_json::from_slice(&standard(&bytes)).map_err(|e| LoadError::invalid(&file, "its content", e, "JSON"))?;
         if !value.is_object() {
             return Err(LoadError::invalid(&file, "its content", value, "a JSON object"));
         }
@@ -123,6 +123,29 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         tokenizer: text(&folder.join("tokenizer.json"), MAX_TEXT)?,
         checkpoint,
     })
+}
+
+/// A JSON text as the standard has it: Python writes infinities and NaN as bare words, which become strings.
+fn standard(text: &[u8]) -> Vec<u8> {
+    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    let (mut out, mut at, mut in_string) = (Vec::with_capacity(text.len()), 0, false);
+    while at < text.len() {
+        let rest = &text[at..];
+        let (taken, word) = match rest[0] {
+            b'\\' if in_string => (rest.len().min(2), false),
+            b'"' => {
+                in_string = !in_string;
+                (1, false)
+            }
+            _ if in_string => (1, false),
+            _ => WORDS.iter().find(|word| rest.starts_with(word)).map_or((1, false), |word| (word.len(), true)),
+        };
+        out.extend(word.then_some(b'"'));
+        out.extend(&rest[..taken]);
+        out.extend(word.then_some(b'"'));
+        at += taken;
+    }
+    out
 }
 
 fn is_stream(path: &Path) -> bool {
@@ -171,4 +194,21 @@ fn text(path: &Path, most: u64) -> Result<Option<Vec<u8>>, LoadError> {
     let mut bytes = Vec::with_capacity(length as usize);
     file.take(most).read_to_end(&mut bytes).map_err(|e| io_error(path, e))?;
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_infinities_become_strings_and_strings_stay() {
+        for (python, wanted) in [
+            (r#"{"limit": [0.0, Infinity]}"#, r#"{"limit": [0.0, "Infinity"]}"#),
+            (r#"[-Infinity,NaN,1]"#, r#"["-Infinity","NaN",1]"#),
+            (r#"{"a \" Infinity": "NaN \\", "b": NaN}"#, r#"{"a \" Infinity": "NaN \\", "b": "NaN"}"#),
+            (r#""ends in \"#, r#""ends in \"#),
+        ] {
+            assert_eq!(standard(python.as_bytes()), wanted.as_bytes(), "{python}");
+        }
+    }
 }

@@ -6,7 +6,8 @@ use crate::load::{Checkpoint, LoadError};
 
 /// The config file, if there is one.
 pub(super) struct Json<'a> {
-    file: &'a str,
+    /// Its name in messages.
+    pub(super) file: &'a str,
     value: Option<&'a Value>,
 }
 

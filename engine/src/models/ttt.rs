@@ -52,7 +52,7 @@ impl Ttt {
         let w = self.tensors.vector(g, &[&format!("{name}.weight")], c.hidden * c.taps);
         let bias = self.tensors.vector(g, &[&format!("{name}.bias")], c.hidden);
         let window = self.window(g, layer, &name, sequences);
-        let y = g.node(name, CausalConv { filters: 1, taps: c.taps, residual: false }, &[x, w, bias, window])?;
+        let y = g.node(name, CausalConv { filters: 1, taps: c.taps, silu: false, residual: false }, &[x, w, bias, window])?;
         g.node(format!("{layer}.conv.residual"), Add, &[h, y])
     }
 
@@ -102,7 +102,11 @@ impl Ttt {
                 let w = self.tensors.vector(g, &[&name("conv_q.weight"), &name("conv_k.weight")], 2 * c.hidden * c.taps);
                 let bias = self.tensors.vector(g, &[&name("conv_q.bias"), &name("conv_k.bias")], 2 * c.hidden);
                 let window = self.window(g, layer, &name("conv_qk"), sequences);
-                g.node(name("conv_q|conv_k"), CausalConv { filters: 2, taps: c.taps, residual: false }, &[qk, w, bias, window])?
+                g.node(
+                    name("conv_q|conv_k"),
+                    CausalConv { filters: 2, taps: c.taps, silu: false, residual: false },
+                    &[qk, w, bias, window],
+                )?
             }
             false => qk,
         };
