@@ -70,7 +70,8 @@ pub fn open(checkpoint: &Checkpoint, config: Option<&serde_json::Value>) -> Resu
         None if has("dt_bias") => Ok(Box::new(mamba2::Mamba2::open(checkpoint, config)?)),
         None | Some("ttt" | "ttt_linear" | "ttt_mlp") => Ok(Box::new(ttt::Ttt::open(checkpoint, config)?)),
         Some(_) => {
-            let (file, found) = (checkpoint.name().into(), found.map(shown).unwrap_or_default());
+            let found = found.map(|t| shown(t.as_str().map_or_else(|| t.to_string(), str::to_string))).unwrap_or_default();
+            let file = checkpoint.name().into();
             Err(LoadError::UnknownArchitecture { file, found, supported: SUPPORTED.into() })
         }
     }

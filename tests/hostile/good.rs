@@ -26,6 +26,7 @@ pub(crate) fn stream_fixture(name: &str) -> (Fixture, Vec<u8>, Vec<u8>) {
         ids: serde_json::from_value(json["ids"].clone()).expect("a list of ids"),
         logits: flat.chunks(flat.len() / positions.len()).map(<[f32]>::to_vec).collect(),
         positions,
+        bound: 2e-4,
     };
     (fixture, file("streaming_train_state"), file("safetensors"))
 }

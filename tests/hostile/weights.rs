@@ -298,7 +298,7 @@ fn many_layers() {
         let folder = Folder::new(plain, DType::F16).without("config.json").with(WEIGHTS, safetensors(&tensors, DType::F16));
         let start = Instant::now();
         cases.survived(format!("{layers} layers"), folder.bytes(), || folder.load());
-        if start.elapsed() > Duration::from_secs(10) {
+        if start.elapsed() > Duration::from_secs(60) {
             cases.fail(format!("{layers} layers: {} bytes take {:?}", folder.bytes(), start.elapsed()));
         }
     }

@@ -115,7 +115,7 @@ fn a_config_that_contradicts_its_tensors_is_refused_by_field() {
         ("layer_norm_epsilon", "-1e-5", "layer_norm_epsilon is -0.00001, wanted a positive number"),
         ("rms_norm", "false", "rms_norm is false, wanted true"),
         ("attn_layer_idx", "[3]", "attn_layer_idx is [3], wanted []"),
-        ("model_type", "\"falcon_mamba\"", "falcon_mamba is not supported; supported: mamba, mamba2, ttt"),
+        ("model_type", "\"falcon_mamba\"", "falcon_mamba is not supported; supported: llama, mamba"),
     ];
     const MAMBA: &[(&str, &str, &str)] = &[
         ("use_bias", "true", "use_bias is true, wanted false"),

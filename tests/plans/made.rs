@@ -331,11 +331,12 @@ impl Made {
 
     /// A product of some value of this axis, perhaps with the norm or the residual that only fusion adds to a model.
     fn product(&mut self, axis: Axis, width: usize, normed: bool, residual: bool) -> Item {
-        let x = self.any(axis);
-        self.product_of(&x, width, normed, residual)
+        let (x, few) = (self.any(axis), normed || self.dice.percent(50));
+        self.product_of(&x, width, few, normed, residual)
     }
 
-    fn product_of(&mut self, x: &Item, width: usize, normed: bool, residual: bool) -> Item {
+    /// A product by the kernel for `few` rows or the one for many; only the first takes a norm.
+    fn product_of(&mut self, x: &Item, width: usize, few: bool, normed: bool, residual: bool) -> Item {
         let (axis, k) = (self.graph.desc(x.value).axis, self.width(x));
         let mut inputs = vec![x.value, self.matrix(width, k)];
         let mut size = x.size * 1.5;
@@ -349,7 +350,7 @@ impl Made {
             size += y.size;
         }
         let norm = normed.then_some(RmsNorm { eps: EPS });
-        let op: Op = if normed || self.dice.percent(50) { Matvec { norm, residual }.into() } else { Matmul { residual }.into() };
+        let op: Op = if few { Matvec { norm, residual }.into() } else { Matmul { residual }.into() };
         self.give(op, &inputs, size)
     }
 
@@ -482,17 +483,20 @@ impl Made {
             }
             14 | 15 => self.ttt(),
             16 => {
-                let x = self.any(axis);
+                let (x, few) = (self.any(axis), self.dice.percent(50));
                 for _ in 0..2 + self.dice.below(2) {
                     let width = self.dice.pick(&WIDTHS);
-                    self.product_of(&x, width, false, false);
+                    let y = self.product_of(&x, width, few, false, false);
+                    // What nobody reads is left out: these are read.
+                    self.outputs.push((format!("o{}", self.outputs.len()), y.value));
                 }
             }
             17 => {
                 let x = self.operand(axis, width);
                 let gains = self.gains(width);
                 let normed = self.give(RmsNorm { eps: EPS }, &[x.value, gains], 2.0);
-                self.product_of(&normed, width, false, false);
+                let few = self.dice.percent(70);
+                self.product_of(&normed, width, few, false, false);
             }
             18 => {
                 let (x, gate) = (self.operand(axis, width), self.operand(axis, width));

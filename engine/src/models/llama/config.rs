@@ -88,7 +88,9 @@ pub(in crate::models) fn recognises(checkpoint: &Checkpoint) -> bool {
 
 fn names(checkpoint: &Checkpoint) -> Option<Names> {
     let has = |block: &str, name: &str| checkpoint.tensors.contains_key(&format!("model.layers.0.{block}.{name}"));
-    let is_ours = |names: &Names| has(names.attention, "k_proj.weight") && !has(names.attention, "W1");
+    // A TTT model calls its parts so too.
+    let learns = |names: &Names| ["W1", "learnable_token_idx", "ttt_norm_weight"].iter().any(|name| has(names.attention, name));
+    let is_ours = |names: &Names| has(names.attention, "k_proj.weight") && !learns(names);
     [HUGGING_FACE, AUTHORS].into_iter().find(is_ours)
 }
 
