@@ -1,7 +1,7 @@
 //! Properties of sessions: any split of the input is the same, snapshots go on anywhere, sessions don't disturb each other,
 //! batches equal their sequences alone, and small limits change nothing.
 
-use fastweight::device::Device;
+use fastweight::device::{Device, DeviceError};
 use fastweight::error::Error;
 use fastweight::generate::{Finish, LoadOptions, Model, Purpose, Sampling, Session, WritingOptions};
 use fastweight::step::{Sequence, Step};
@@ -269,6 +269,67 @@ fn a_program_may_bring_its_own_device() {
     assert!(fixture.worst(&logits) <= 2e-4);
     // The device is still the program's.
     device.poll(wgpu::PollType::wait_indefinitely()).expect("it answers");
+}
+
+/// Writes on; when the device is lost, moves the model to the next one and goes on with the call that failed.
+fn write_through_losses(
+    model: &Model,
+    session: &mut Session,
+    tokens: usize,
+    lose_at: &[usize],
+    mut next: impl FnMut() -> Device,
+) -> Vec<u32> {
+    let mut ids = Vec::new();
+    while ids.len() < tokens {
+        if lose_at.contains(&ids.len())
+            && let Some((device, _)) = model.device().wgpu()
+        {
+            device.destroy();
+        }
+        match block_on(session.next()) {
+            Ok(token) => ids.push(token.id),
+            Err(Error::Device(DeviceError::Lost(_))) => {
+                let opened = block_on(fastweight::load::open_path(&shipped())).expect("the shipped model");
+                block_on(model.move_to(opened, &next(), LoadOptions::default())).expect("another device");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    ids
+}
+
+#[test]
+fn a_lost_device_loses_nothing() {
+    let prompt: Vec<u32> = (0..40).map(|i| i * 97 % 4096).collect();
+    let start = |device: &Device| {
+        let model = block_on(Model::open(shipped(), device)).expect("the shipped model");
+        let mut session = session(&model);
+        session
+            .set_sampling(Sampling { seed: 5, temperature: 1.1, repeat_penalty: 1.3, ..Sampling::default() })
+            .expect("in range");
+        block_on(session.prefill(&prompt[..17])).expect("prefill");
+        session.set_learning(0.5).expect("in range");
+        block_on(session.prefill(&prompt[17..])).expect("prefill");
+        (model, session)
+    };
+    let (model, mut session) = start(&Device::cpu());
+    let wanted = write_through_losses(&model, &mut session, 24, &[], || unreachable!("the CPU is not lost"));
+    // Twice to another GPU, then to the CPU; a second session of the model follows with its own past.
+    let (model, mut session) = start(&fresh_software());
+    let mut other = self::session(&model);
+    block_on(other.prefill(&prompt[..9])).expect("prefill");
+    let mut devices = vec![Device::cpu(), fresh_software(), fresh_software()];
+    let found = write_through_losses(&model, &mut session, 24, &[0, 10], || devices.pop().expect("another device"));
+    assert_eq!(found, wanted);
+    assert_eq!(devices.len(), 1, "two devices were lost");
+    let saved = block_on(session.snapshot()).expect("a state");
+    let opened = block_on(fastweight::load::open_path(&shipped())).expect("the shipped model");
+    block_on(model.move_to(opened, &Device::cpu(), LoadOptions::default())).expect("the CPU device");
+    // A state that was moved, not replayed, is the same to the bit.
+    assert_eq!(block_on(session.snapshot()).expect("a state"), saved);
+    let mut alone = self::session(&model);
+    block_on(alone.prefill(&prompt[..9])).expect("prefill");
+    assert_eq!(block_on(other.next()).expect("a token"), block_on(alone.next()).expect("a token"));
 }
 
 #[test]

@@ -172,6 +172,14 @@ impl Device {
         Device { caps: Arc::new(gpu.caps.clone()), kind: Kind::Gpu(Arc::new(gpu)), why: "given by the program".into() }
     }
 
+    /// The wgpu device and queue behind it; none for the CPU device. A program may share them with what it does itself.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        match &self.kind {
+            Kind::Cpu(_) => None,
+            Kind::Gpu(gpu) => Some((&gpu.device, &gpu.queue)),
+        }
+    }
+
     /// What it allows.
     pub fn caps(&self) -> &Caps {
         &self.caps

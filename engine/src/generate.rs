@@ -1,6 +1,7 @@
 //! Generation: a model on a device, and sessions that read, learn and write with it. One client of [`crate::exec`] among others.
 
 mod batch;
+mod journal;
 mod model;
 mod programs;
 mod sampling;

@@ -149,12 +149,23 @@ impl Gpu {
 
     /// What went wrong since this was last asked; a lost device stays lost.
     pub(crate) fn check(&self) -> Result<(), DeviceError> {
+        if lock(&self.failure).is_some() {
+            // What comes first may be an error of using a lost device; this brings the word that it is lost.
+            self.deliver();
+        }
         let mut failure = lock(&self.failure);
         match &*failure {
             None => Ok(()),
             Some(lost @ DeviceError::Lost(_)) => Err(lost.clone()),
             Some(_) => Err(failure.take().expect("it was there a line ago")),
         }
+    }
+
+    /// Lets callbacks that wait be called. (A browser calls them by itself.)
+    fn deliver(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        // A device that can't be polled any more is lost, of which the callback tells.
+        let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
     /// Runs `make` under error scopes for validation and memory.
@@ -168,14 +179,16 @@ impl Gpu {
         let memory_scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let made = make();
         let (memory_error, validation_error) = (memory_scope.pop(), validation_scope.pop());
-        if memory_error.await.is_some() {
-            return Err(memory());
-        }
-        if let Some(error) = validation_error.await {
+        let (memory_error, validation_error) = (memory_error.await, validation_error.await);
+        if memory_error.is_some() || validation_error.is_some() {
+            self.deliver();
             self.check()?;
-            return Err(validation(error.to_string()));
         }
-        Ok(made)
+        match (memory_error, validation_error) {
+            (Some(_), _) => Err(memory()),
+            (None, Some(error)) => Err(validation(error.to_string())),
+            (None, None) => Ok(made),
+        }
     }
 
     /// A zeroed buffer.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use web_time::Instant;
 
+use super::model::Loaded;
 use super::programs::{Purpose, TOKEN_STATE};
 use super::{Cancel, Model, Sampling};
 use crate::device::yield_now;
@@ -16,6 +17,8 @@ use crate::step::{MAX_SEQUENCES, Sequence, Step};
 /// Sequences of one model, and their states.
 pub struct Batch {
     pub(super) model: Model,
+    /// The model's weights, on the device that the states are on.
+    pub(super) on: Arc<Loaded>,
     pub(super) states: States,
     pub(super) positions: Vec<u32>,
     /// Scale of the inner learning rate.
@@ -36,18 +39,19 @@ impl Batch {
         if !(1..=MAX_SEQUENCES).contains(&sequences) {
             return Err(Error::Sequences { found: sequences, wanted: format!("1 to {MAX_SEQUENCES}") });
         }
-        let context = model.context_for(0);
-        let prefill = model.program(Purpose::Prefill, sequences, context).await?;
+        let (context, on, model) = (model.context_for(0), model.loaded(), model.clone());
+        let prefill = model.program(&on, Purpose::Prefill, sequences, context).await?;
         let plan = prefill.0.plan();
-        let states = States::new(model.device(), &plan.states, plan, model.weights()).await?;
+        let states = States::new(&on.device, &plan.states, plan, &on.weights).await?;
         let programs = HashMap::from([(Purpose::Prefill, prefill)]);
-        Ok(Batch { model: model.clone(), states, positions: vec![0; sequences], learning: 1.0, context, programs, pace: 16 })
+        Ok(Batch { model, on, states, positions: vec![0; sequences], learning: 1.0, context, programs, pace: 16 })
     }
 
     /// A copy on the same device.
     pub(super) async fn copy(&self) -> Result<Batch, Error> {
         Ok(Batch {
             model: self.model.clone(),
+            on: self.on.clone(),
             states: self.states.duplicate().await?,
             positions: self.positions.clone(),
             learning: self.learning,
@@ -61,7 +65,7 @@ impl Batch {
         if let Some(found) = self.programs.get(&purpose) {
             return Ok(found.clone());
         }
-        let found = self.model.program(purpose, self.positions.len(), self.context).await?;
+        let found = self.model.program(&self.on, purpose, self.positions.len(), self.context).await?;
         self.programs.insert(purpose, found.clone());
         Ok(found)
     }
@@ -87,7 +91,7 @@ impl Batch {
         if context <= self.context {
             return Ok(());
         }
-        let prefill = self.model.program(Purpose::Prefill, self.positions.len(), context).await?;
+        let prefill = self.model.program(&self.on, Purpose::Prefill, self.positions.len(), context).await?;
         self.states = self.states.grown(&prefill.0.plan().states, &self.positions).await?;
         (self.context, self.programs) = (context, HashMap::from([(Purpose::Prefill, prefill)]));
         Ok(())
@@ -101,7 +105,7 @@ impl Batch {
     /// Back to the learned start.
     pub async fn reset(&mut self) -> Result<(), Error> {
         let (program, _) = self.program(Purpose::Prefill).await?;
-        self.states.reset(program.plan(), self.model.weights());
+        self.states.reset(program.plan(), &self.on.weights);
         self.positions.fill(0);
         Ok(())
     }
@@ -234,7 +238,7 @@ impl Batch {
 
     /// Follows the device's speed: longer chunks where they end early, shorter where they last.
     fn adapt(&mut self, seconds: f32, longest: usize, most: usize) {
-        let wanted = if self.model.device().is_cpu() { CHUNK_SECONDS.0 } else { CHUNK_SECONDS.1 };
+        let wanted = if self.on.device.is_cpu() { CHUNK_SECONDS.0 } else { CHUNK_SECONDS.1 };
         if seconds > wanted {
             self.pace = (self.pace / 2).max(1);
         } else if seconds < wanted / 2.5 && longest >= self.pace {

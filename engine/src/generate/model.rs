@@ -37,16 +37,22 @@ struct Prepared {
 
 struct Inner {
     name: String,
-    device: Device,
     architecture: Box<dyn Architecture>,
-    weights: Weights,
     tokenizer: Option<Tokenizer>,
     end_tokens: Vec<u32>,
     fingerprint: String,
-    chunk: usize,
     /// Positions that a session may have, if its state grows.
     context_limit: Option<usize>,
     cache: DType,
+    loaded: Mutex<Arc<Loaded>>,
+}
+
+/// A model's weights on a device, and the programs prepared there.
+pub(super) struct Loaded {
+    pub(super) device: Device,
+    pub(super) weights: Weights,
+    /// Tokens that a run takes at most.
+    chunk: usize,
     programs: Mutex<Programs>,
 }
 
@@ -96,46 +102,46 @@ impl Model {
         for config in [&config, &generation].into_iter().flatten() {
             ends = end_tokens(&name, config)?.or(ends);
         }
-
-        // The CPU takes fewer rows at a time, for the sake of memory and of those who wait.
-        let chunk = if device.is_cpu() { 64 } else { 256 };
-        let chunk = chunk.max(architecture.chunk());
         let context_limit = context_limit(&*architecture, options.context_size)?;
         let cache = options.cache.unwrap_or(DType::F32);
         if !matches!(cache, DType::F32 | DType::F16) {
             return Err(Error::Option { name: "cache", found: cache.to_string(), wanted: "f32 or f16" });
         }
-        // Memory is estimated for a session that is full.
-        let full = Capacity { sequences: 1, tokens: chunk, context: context_limit.unwrap_or(0), cache };
-        let mut plans = Vec::new();
-        for purpose in [Purpose::Prefill, Purpose::Decode, Purpose::Loss] {
-            plans.push(programs::plan(&*architecture, purpose, full, device.caps())?.0);
-        }
-        refuse_too_large(&plans, options.memory)?;
-        let mut weights = Weights::new(device);
-        let mut hasher = Sha256::new();
-        load_weights(&checkpoint, &plans, &mut weights, &mut hasher, &mut options.progress).await?;
-        hasher.update(architecture.family());
-        for (size, value) in architecture.sizes() {
-            hasher.update(format!("{size}={value};"));
-        }
-        hasher.update(tokenizer_bytes.unwrap_or_default());
-        let fingerprint = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        let (device, programs) = (device.clone(), Mutex::default());
+        let full = Capacity { sequences: 1, tokens: chunk(&*architecture, device), context: context_limit.unwrap_or(0), cache };
+        let tokenizer_bytes = tokenizer_bytes.unwrap_or_default();
+        let (loaded, fingerprint) =
+            Loaded::new(&*architecture, &checkpoint, &tokenizer_bytes, device, full, &mut options).await?;
         let inner = Inner {
             name,
-            device,
             architecture,
-            weights,
             tokenizer,
             end_tokens: ends.unwrap_or_default(),
             fingerprint,
-            chunk,
             context_limit,
             cache,
-            programs,
+            loaded: Mutex::new(Arc::new(loaded)),
         };
         Ok(Model { inner: Arc::new(inner) })
+    }
+
+    /// Moves the model to another device, from the same files: after [`crate::device::DeviceError::Lost`], or to free a GPU. Its
+    /// sessions follow with their next call, from what they keep on the host; batches stay where they are.
+    pub async fn move_to(&self, opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<(), Error> {
+        let architecture = models::open(&opened.checkpoint, opened.config.as_ref())?;
+        let full = Capacity { tokens: chunk(&*architecture, device), ..self.room(1, self.inner.context_limit.unwrap_or(0)) };
+        let tokenizer = opened.tokenizer.unwrap_or_default();
+        let (loaded, found) = Loaded::new(&*architecture, &opened.checkpoint, &tokenizer, device, full, &mut options).await?;
+        if found != self.inner.fingerprint {
+            let (what, wanted) = ("the model's fingerprint", self.inner.fingerprint.clone());
+            return Err(LoadError::invalid(opened.checkpoint.name(), what, found, wanted).into());
+        }
+        *self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        Ok(())
+    }
+
+    /// The weights where they are now.
+    pub(super) fn loaded(&self) -> Arc<Loaded> {
+        self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The file or folder that it came from.
@@ -144,8 +150,8 @@ impl Model {
     }
 
     /// The device that it is on.
-    pub fn device(&self) -> &Device {
-        &self.inner.device
+    pub fn device(&self) -> Device {
+        self.loaded().device.clone()
     }
 
     /// Its family and sizes.
@@ -192,7 +198,7 @@ impl Model {
     /// The plan of a purpose for this many sequences, as this device runs it while they are short.
     pub fn plan(&self, purpose: Purpose, sequences: usize) -> Result<Plan, Error> {
         let room = self.room(sequences, self.context_for(0));
-        Ok(programs::plan(&*self.inner.architecture, purpose, room, self.inner.device.caps())?.0)
+        Ok(programs::plan(&*self.inner.architecture, purpose, room, self.device().caps())?.0)
     }
 
     /// The unfused graph of a purpose for one sequence.
@@ -201,29 +207,26 @@ impl Model {
     }
 
     fn room(&self, sequences: usize, context: usize) -> Capacity {
-        Capacity { sequences, tokens: self.inner.chunk.max(4 * sequences), context, cache: self.inner.cache }
-    }
-
-    pub(super) fn weights(&self) -> &Weights {
-        &self.inner.weights
+        Capacity { sequences, tokens: self.loaded().chunk.max(4 * sequences), context, cache: self.inner.cache }
     }
 
     /// The program of a purpose for sequences with room for `context` positions each, prepared on first use.
     pub(super) async fn program(
         &self,
+        on: &Loaded,
         purpose: Purpose,
         sequences: usize,
         context: usize,
     ) -> Result<(Arc<Program>, Capacity), Error> {
         let key = (purpose, sequences, context);
-        let programs = || self.inner.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let programs = || on.programs.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = || programs().get(&key).and_then(|p| Some((p.program.upgrade()?, p.capacity)));
         if let Some(found) = cached() {
             return Ok(found);
         }
         let room = self.room(sequences, context);
-        let (plan, capacity) = programs::plan(&*self.inner.architecture, purpose, room, self.inner.device.caps())?;
-        let program = Arc::new(Program::new(&self.inner.device, Arc::new(plan), &self.inner.weights).await?);
+        let (plan, capacity) = programs::plan(&*self.inner.architecture, purpose, room, on.device.caps())?;
+        let program = Arc::new(Program::new(&on.device, Arc::new(plan), &on.weights).await?);
         // Another session may have been faster.
         if let Some(found) = cached() {
             return Ok(found);
@@ -233,6 +236,40 @@ impl Model {
         programs.retain(|_, p| p.program.strong_count() > 0);
         programs.insert(key, Prepared { program: Arc::downgrade(&program), capacity, _kept });
         Ok((program, capacity))
+    }
+}
+
+/// Tokens that a run takes at most: fewer on the CPU, for the sake of memory and of those who wait.
+fn chunk(architecture: &dyn Architecture, device: &Device) -> usize {
+    architecture.chunk().max(if device.is_cpu() { 64 } else { 256 })
+}
+
+impl Loaded {
+    /// Brings a checkpoint's weights to a device, and tells the model's fingerprint. Memory is estimated for a session that is `full`.
+    async fn new(
+        architecture: &dyn Architecture,
+        checkpoint: &Checkpoint,
+        tokenizer: &[u8],
+        device: &Device,
+        full: Capacity,
+        options: &mut LoadOptions<'_>,
+    ) -> Result<(Loaded, String), Error> {
+        let mut plans = Vec::new();
+        for purpose in [Purpose::Prefill, Purpose::Decode, Purpose::Loss] {
+            plans.push(programs::plan(architecture, purpose, full, device.caps())?.0);
+        }
+        refuse_too_large(&plans, options.memory)?;
+        let mut weights = Weights::new(device);
+        let mut hasher = Sha256::new();
+        load_weights(checkpoint, &plans, &mut weights, &mut hasher, &mut options.progress).await?;
+        hasher.update(architecture.family());
+        for (size, value) in architecture.sizes() {
+            hasher.update(format!("{size}={value};"));
+        }
+        hasher.update(tokenizer);
+        let fingerprint = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let programs = Mutex::default();
+        Ok((Loaded { device: device.clone(), weights, chunk: full.tokens, programs }, fingerprint))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::journal::Journal;
 use super::programs::{Purpose, TOKEN_STATE};
 use super::{Batch, Model, Sampling, Writing, WritingOptions};
 use crate::error::Error;
@@ -44,6 +45,9 @@ pub struct Token {
 }
 
 /// One sequence of a model. Independent of every other session of it.
+///
+/// After [`crate::device::DeviceError::Lost`] nothing is lost: once [`Model::move_to`] has brought the model to a device again, the
+/// call that failed can be repeated, and the session goes on as if nothing had happened.
 pub struct Session {
     pub(super) batch: Batch,
     /// The last token, which the model has not taken in yet: the next draw does it.
@@ -54,6 +58,7 @@ pub struct Session {
     pub(super) stream: TextStream,
     /// Text that was drawn but may be the start of a stop string.
     pub(super) held: String,
+    pub(super) journal: Journal,
     cancel: Cancel,
 }
 
@@ -66,6 +71,7 @@ impl Session {
             sampling: Sampling::default(),
             stream: TextStream::default(),
             held: String::new(),
+            journal: Journal::default(),
             cancel: Cancel::default(),
         })
     }
@@ -169,11 +175,13 @@ impl Session {
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled { taken: 0 });
         }
+        self.follow().await?;
         let pending = self.pending.ok_or(if self.is_empty() { Error::EmptyPrompt } else { Error::NothingPending })?;
         if !self.pending_on_device {
             self.batch.states.write(TOKEN_STATE, 0, &[pending]);
         }
         let (records, logits) = self.batch.draw(&[self.sampling], with_logits).await?;
+        self.journal.took(&[pending], &self.batch).await;
         let [id, _, kept, _] = records[0];
         (self.pending, self.pending_on_device) = (Some(id), true);
         Ok((Token { id, is_end: self.model().end_tokens().contains(&id), kept }, logits))
@@ -181,15 +189,23 @@ impl Session {
 
     /// Another session with the same past.
     pub async fn fork(&self) -> Result<Session, Error> {
-        let batch = Batch::copy(&self.batch).await?;
-        let (stream, held) = (self.stream.clone(), self.held.clone());
+        let batch = match self.moved().await? {
+            Some(batch) => batch,
+            None => Batch::copy(&self.batch).await?,
+        };
+        let (stream, held, journal) = (self.stream.clone(), self.held.clone(), self.journal.clone());
         let (pending, sampling, cancel) = (self.pending, self.sampling, Cancel::default());
-        Ok(Session { batch, pending, pending_on_device: false, sampling, stream, held, cancel })
+        Ok(Session { batch, pending, pending_on_device: false, sampling, stream, held, journal, cancel })
     }
 
     /// Forgets everything: back to the learned start. Options stay.
     pub async fn reset(&mut self) -> Result<(), Error> {
-        self.batch.reset().await?;
+        if self.is_elsewhere() {
+            self.start_over().await?;
+        } else {
+            self.batch.reset().await?;
+        }
+        self.journal = Journal::default();
         (self.pending, self.pending_on_device) = (None, false);
         (self.stream, self.held) = (TextStream::default(), String::new());
         Ok(())
@@ -197,12 +213,48 @@ impl Session {
 
     /// Feeds tokens; if cancelled half-way, `all[taken]` becomes the pending token.
     async fn feed(&mut self, purpose: Purpose, tokens: &[u32], targets: Option<&[u32]>, all: &[u32]) -> Result<Vec<f32>, Error> {
+        self.follow().await?;
         let targets = targets.map(|t| [t]);
         let fed = self.batch.feed(purpose, &[tokens], targets.as_ref().map(|t| &t[..]), &self.cancel).await;
-        if let Err(Error::Cancelled { taken }) = &fed {
-            (self.pending, self.pending_on_device) = (all.get(*taken).copied(), false);
+        match &fed {
+            Ok(_) => self.journal.took(tokens, &self.batch).await,
+            Err(Error::Cancelled { taken }) => {
+                (self.pending, self.pending_on_device) = (all.get(*taken).copied(), false);
+                self.journal.took(&tokens[..*taken], &self.batch).await;
+            }
+            // As if the call had not been made, for the time when there is a device again.
+            Err(_) => {}
         }
         Ok(fed?.swap_remove(0))
+    }
+
+    /// Goes where the model is now.
+    async fn follow(&mut self) -> Result<(), Error> {
+        if let Some(batch) = self.moved().await? {
+            (self.batch, self.pending_on_device) = (batch, false);
+        }
+        Ok(())
+    }
+
+    /// If the model is elsewhere now: a batch there, with this session's past.
+    pub(super) async fn moved(&self) -> Result<Option<Batch>, Error> {
+        Ok(match self.is_elsewhere() {
+            true => Some(self.journal.carry(self.model(), &self.batch).await?),
+            false => None,
+        })
+    }
+
+    /// Whether the model has moved away from the device that this session is on.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        !Arc::ptr_eq(&self.batch.on, &self.model().loaded())
+    }
+
+    /// Takes a fresh batch where the model is now; options stay.
+    pub(super) async fn start_over(&mut self) -> Result<(), Error> {
+        let learning = self.learning();
+        self.batch = Batch::new(self.model(), 1).await?;
+        self.batch.learning = learning;
+        Ok(())
     }
 
     /// How many of the last tokens a cancelled call left out.

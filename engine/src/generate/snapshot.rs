@@ -4,12 +4,12 @@
 use half::f16;
 use serde::{Deserialize, Serialize};
 
+use super::journal::{Journal, Kept};
 use super::session::LEARNING;
 use super::{Model, Sampling, Session};
 use crate::error::Error;
 use crate::plan::StateLayout;
 use crate::quote::shown;
-use crate::step::HISTORY;
 use crate::tensor::DType;
 use crate::text::TextStream;
 
@@ -278,9 +278,11 @@ fn convert(words: &[u32], from: DType, to: DType) -> Vec<u32> {
 impl Session {
     /// The session's state as bytes: fixed in size for TTT models, as long as the text for those with a cache. [`Session::restore`] goes on from it, on any device.
     pub async fn snapshot(&self) -> Result<Vec<u8>, Error> {
-        let position = self.batch.positions[0];
-        let tensors = self.batch.states.read(0, 1, position as usize).await?;
-        let layout = self.batch.states.layout();
+        let moved = self.moved().await?;
+        let batch = moved.as_ref().unwrap_or(&self.batch);
+        let position = batch.positions[0];
+        let tensors = batch.states.read(0, 1, position as usize).await?;
+        let layout = batch.states.layout();
         let describe = |s: &crate::plan::StatePlace| Tensor {
             name: s.name.clone(),
             dtype: s.desc.dtype.name().into(),
@@ -305,15 +307,17 @@ impl Session {
         let layout = self.batch.states.layout().clone();
         file.check(self.model(), &layout)?;
         let head = file.head;
-        let position = head.position as usize;
-        self.batch.grow(position).await?;
+        let mut states = Vec::new();
         for (i, (tensor, described)) in file.tensors.iter().zip(&head.tensors).enumerate() {
-            let words = convert(tensor, described.dtype(i)?, layout.states[i].desc.dtype);
-            self.batch.states.write_used(i, 0, 1, position, &words);
+            states.push(convert(tensor, described.dtype(i)?, layout.states[i].desc.dtype));
         }
-        debug_assert!(layout.states.iter().any(|s| s.desc.width() == HISTORY));
-        self.batch.positions[0] = head.position;
+        if self.is_elsewhere() {
+            self.start_over().await?;
+        }
+        let kept = Kept::new(head.position, states);
+        kept.write(&mut self.batch).await?;
         self.batch.learning = head.learning;
+        self.journal = Journal::since(kept, &self.batch);
         (self.pending, self.pending_on_device) = (head.pending, false);
         (self.sampling, self.stream, self.held) = (head.sampling, head.stream, head.held);
         Ok(())
