@@ -55,7 +55,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     let a = a_at(head, 0u);
     let count = step.sequence[sequence].count;
 
-    // A row and a column of 16 × 16; the 4 channels with whose state this invocation deals; the channel and 4 tokens of its outputs.
+    // This invocation's place in 16 × 16: a token and a column of B and C, two tokens of a score, or four channels and a column of the
+    // state. And the channel and the first of four tokens whose outputs it makes.
     let i = local / 16u;
     let j = local % 16u;
     let p = local % BLOCK;

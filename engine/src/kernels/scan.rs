@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::matmul::Columns;
 use super::*;
-use crate::vector::{exp_scaled, recur, silu, softplus};
+use crate::vector::{exp_scaled, gate_silu, recur, softplus_sum};
 
 /// The longest state of a channel.
 pub(crate) const MAX_STATE: usize = 256;
@@ -149,44 +149,63 @@ impl Scan {
         io.inputs[0].desc.rows() / (io.outputs[1].desc.rows() / self.space.heads) < 4
     }
 
-    /// The recurrence, token by token, the heads side by side.
+    /// The recurrence, token by token, blocks of heads side by side.
     pub(super) fn reference(&self, args: &mut Args<'_>) {
-        let StateSpace { heads, head_dim, groups, state: n, step_limit: [least, most], .. } = self.space;
-        let ([x, dt, bc, params], gate) = (*args.inputs.first_chunk().expect("four inputs are only read"), args.inputs.get(4));
-        let (a_log, params) = params.f32s().split_at(heads * self.rates);
-        let (bias, skip) = params.split_at(heads);
-        let (step, first, count) = (args.step, args.part.first as usize, args.part.count as usize);
+        /// Channels that a thread takes at a time: their states and a row of their inputs stay in its cache.
+        const BLOCK: usize = 64;
+        let (heads, len, block) = (self.space.heads, self.state_len(), (BLOCK / self.space.head_dim).max(1));
+        let (inputs, step, part) =
+            (&args.inputs, args.step, args.part.first as usize..(args.part.first + args.part.count) as usize);
         let [y, state] = &mut args.outputs[..] else { unreachable!("two outputs") };
         let width = y.width();
         let y = Columns::new(y.rows(step.head.rows as usize), width);
-        let states = state.f32s().par_chunks_mut(self.state_len()).take(count).enumerate().with_min_len(8);
-        states.for_each(|(i, s)| {
-            let (sequence, head) = ((first + i) / heads, (first + i) % heads);
-            let Some(record) = step.sequences.get(sequence).filter(|record| record.count > 0) else { return };
-            let (mut rates, mut decays) = ([0.0; MAX_STATE], [0.0; MAX_STATE]);
-            let rates = &mut rates[..self.rates];
-            exp_scaled(1.0, &a_log[head * self.rates..][..self.rates], rates);
-            for t in record.first_row as usize..(record.first_row + record.count) as usize {
-                let delta = softplus(dt.row(t)[head] + bias[head]).clamp(least, most);
+        for (sequence, record) in step.sequences.iter().enumerate() {
+            // The sequence's heads that are of this part.
+            let own = part.start.max(sequence * heads)..part.end.min((sequence + 1) * heads);
+            if own.is_empty() || record.count == 0 {
+                continue;
+            }
+            let states = &mut state.f32s()[(own.start - part.start) * len..(own.end - part.start) * len];
+            states.par_chunks_mut(block * len).enumerate().for_each(|(i, states)| {
+                self.advance(inputs, record, own.start - sequence * heads + i * block, states, &y);
+            });
+        }
+    }
+
+    /// The heads from `first` on that have these states, over the tokens of one sequence.
+    fn advance(&self, inputs: &[In<'_>], record: &Sequence, first: usize, states: &mut [f32], y: &Columns<'_>) {
+        let StateSpace { heads, head_dim, groups, state: n, step_limit: [least, most] } = self.space;
+        let ([x, dt, bc, params], gate) = (inputs.first_chunk().expect("four inputs are only read"), inputs.get(4));
+        let (a_log, params) = params.f32s().split_at(heads * self.rates);
+        let (bias, skip) = params.split_at(heads);
+        let (column, channels, count) = (first * head_dim, states.len() / n, states.len() / self.state_len());
+        let mut rates = vec![0.0; count * self.rates];
+        exp_scaled(1.0, &a_log[first * self.rates..][..rates.len()], &mut rates);
+        let (mut decays, mut deltas, mut sums) = ([0.0; MAX_STATE], vec![0.0; count], vec![0.0; channels]);
+        for t in record.first_row as usize..(record.first_row + record.count) as usize {
+            softplus_sum(&dt.row(t)[first..][..count], &bias[first..], &mut deltas);
+            let x = &x.row(t)[column..][..channels];
+            let (b, c) = bc.row(t).split_at(groups * n);
+            let of_heads = states.chunks_mut(self.state_len()).zip(rates.chunks(self.rates));
+            let of_heads = of_heads.zip(x.chunks(head_dim).zip(sums.chunks_mut(head_dim)));
+            for (head, ((s, rates), (x, sums))) in (first..).zip(of_heads) {
+                let delta = deltas[head - first].clamp(least, most);
                 exp_scaled(-delta, rates, &mut decays[..self.rates]);
                 if self.rates == 1 {
                     let decay = decays[0];
                     decays[..n].fill(decay);
                 }
-                let (b, c) = bc.row(t).split_at(groups * n);
-                let group = head / (heads / groups) * n..(head / (heads / groups) + 1) * n;
-                let (b, c) = (&b[group.clone()], &c[group]);
-                for (p, s) in s.chunks_mut(n).enumerate() {
-                    let column = head * head_dim + p;
-                    let x = x.row(t)[column];
-                    let mut sum = recur(&decays[..n], delta * x, b, c, s) + skip[head] * x;
-                    if let Some(gate) = gate {
-                        sum *= silu(gate.row(t)[column]);
-                    }
-                    y.write(t, column, &[sum], false);
+                let group = head / (heads / groups) * n;
+                let (b, c) = (&b[group..][..n], &c[group..][..n]);
+                for ((s, x), sum) in s.chunks_mut(n).zip(x).zip(sums) {
+                    *sum = recur(&decays[..n], delta * x, b, c, s) + skip[head] * x;
                 }
             }
-        });
+            if let Some(gate) = gate {
+                gate_silu(&mut sums, &gate.row(t)[column..]);
+            }
+            y.write(t, column, &sums, false);
+        }
     }
 
     pub(super) fn cost(&self, io: &Io) -> Cost {
