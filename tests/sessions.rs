@@ -271,20 +271,19 @@ fn a_program_may_bring_its_own_device() {
     device.poll(wgpu::PollType::wait_indefinitely()).expect("it answers");
 }
 
-/// Writes on; when the device is lost, moves the model to the next one and goes on with the call that failed.
-fn write_through_losses(
+/// Draws tokens; loses the device before some of them, moves the model to the next one and goes on with the call that failed.
+fn draw_through_losses(
     model: &Model,
     session: &mut Session,
     tokens: usize,
     lose_at: &[usize],
     mut next: impl FnMut() -> Device,
 ) -> Vec<u32> {
-    let mut ids = Vec::new();
+    let (mut ids, mut lose_at) = (Vec::new(), lose_at.to_vec());
     while ids.len() < tokens {
-        if lose_at.contains(&ids.len())
-            && let Some((device, _)) = model.device().wgpu()
-        {
-            device.destroy();
+        if let Some(i) = lose_at.iter().position(|at| *at == ids.len()) {
+            lose_at.remove(i);
+            model.device().wgpu().expect("a GPU, which can be lost").0.destroy();
         }
         match block_on(session.next()) {
             Ok(token) => ids.push(token.id),
@@ -313,13 +312,13 @@ fn a_lost_device_loses_nothing() {
         (model, session)
     };
     let (model, mut session) = start(&Device::cpu());
-    let wanted = write_through_losses(&model, &mut session, 24, &[], || unreachable!("the CPU is not lost"));
+    let wanted = draw_through_losses(&model, &mut session, 24, &[], || unreachable!("the CPU is not lost"));
     // Twice to another GPU, then to the CPU; a second session of the model follows with its own past.
     let (model, mut session) = start(&fresh_software());
     let mut other = self::session(&model);
     block_on(other.prefill(&prompt[..9])).expect("prefill");
     let mut devices = vec![Device::cpu(), fresh_software(), fresh_software()];
-    let found = write_through_losses(&model, &mut session, 24, &[0, 10], || devices.pop().expect("another device"));
+    let found = draw_through_losses(&model, &mut session, 24, &[0, 10], || devices.pop().expect("another device"));
     assert_eq!(found, wanted);
     assert_eq!(devices.len(), 1, "two devices were lost");
     let saved = block_on(session.snapshot()).expect("a state");
