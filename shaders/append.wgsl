@@ -13,8 +13,8 @@ override K_OFFSET: u32;
 override V_STRIDE: u32;
 override V_OFFSET: u32;
 
-@group(0) @binding(0) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> k: array<f32>;
+@group(0) @binding(1) var<storage, read> v: array<f32>;
 @group(0) @binding(2) var<storage, read_write> k_cache: array<Cached>;
 @group(0) @binding(3) var<storage, read_write> v_cache: array<Cached>;
 
@@ -29,8 +29,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         let position = step.sequence[sequence].position + row - step.sequence[sequence].first_row;
         if in_part(sequence) && position < cache_context() {
             let at = cache_row(sequence, position) + c;
-            k_cache[at] = narrowed(k[(K_OFFSET + row * K_STRIDE) / 4u + c]);
-            v_cache[at] = narrowed(v[(V_OFFSET + row * V_STRIDE) / 4u + c]);
+            // Rows may start anywhere.
+            let i = K_OFFSET + row * K_STRIDE + c * 4u;
+            let j = V_OFFSET + row * V_STRIDE + c * 4u;
+            k_cache[at] = narrowed(vec4(k[i], k[i + 1u], k[i + 2u], k[i + 3u]));
+            v_cache[at] = narrowed(vec4(v[j], v[j + 1u], v[j + 2u], v[j + 3u]));
         }
     }
 }

@@ -15,7 +15,7 @@ override SCALE: f32;
 override Q_STRIDE: u32;
 override Q_OFFSET: u32;
 
-@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> k_cache: array<Cached>;
 @group(0) @binding(2) var<storage, read> v_cache: array<Cached>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
@@ -35,6 +35,11 @@ var<workgroup> sh_p: array<f32, ROWS * KEYS>;
 var<workgroup> sh_largest: array<f32, ROWS>;
 var<workgroup> sh_factor: array<f32, ROWS>;
 var<workgroup> sh_total: array<f32, ROWS>;
+
+// Four elements of q from element i on: rows may start anywhere.
+fn query4(i: u32) -> vec4<f32> {
+    return SCALE * vec4(q[i], q[i + 1u], q[i + 2u], q[i + 3u]);
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -57,7 +62,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         let r = i / FOURS;
         let token = min(r / TILE_HEADS, tokens - 1u);
         let head = head_start + r % TILE_HEADS;
-        sh_q[(i % FOURS) * ROWS + r] = SCALE * q[(Q_OFFSET + (first_row + token) * Q_STRIDE + head * HD) / 4u + i % FOURS];
+        sh_q[(i % FOURS) * ROWS + r] = query4(Q_OFFSET + (first_row + token) * Q_STRIDE + head * HD + i % FOURS * 4u);
     }
     if local < ROWS {
         sh_largest[local] = -3e38;

@@ -10,6 +10,8 @@ override ROWS: u32;
 override AXIS: u32;
 override HD: u32;
 override SPLITS: u32;
+override X_STRIDE: u32;
+override X_OFFSET: u32;
 
 @group(0) @binding(0) var<storage, read> partial: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
@@ -23,7 +25,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     if row < live_rows(AXIS, ROWS) && column < WIDTH {
         let sequence = sequence_of(row);
         let position = step.sequence[sequence].position + row - step.sequence[sequence].first_row;
-        let first = (row * (WIDTH / HD) + column / HD) * SPLITS * (HD + 2u);
+        let first = X_OFFSET + row * X_STRIDE + (column / HD) * SPLITS * (HD + 2u);
         let end = first + (position / SPLIT + 1u) * (HD + 2u);
         var largest = -3e38;
         for (var at = first; at < end; at += HD + 2u) {

@@ -17,7 +17,7 @@ override SCALE: f32;
 override Q_STRIDE: u32;
 override Q_OFFSET: u32;
 
-@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> q: array<f32>;
 @group(0) @binding(1) var<storage, read> k_cache: array<Cached>;
 @group(0) @binding(2) var<storage, read> v_cache: array<Cached>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
@@ -32,6 +32,11 @@ var<workgroup> sh_q: array<vec4<f32>, TILE_HEADS * FOURS>;
 var<workgroup> sh_p: array<f32, TILE_HEADS * SPLIT>;
 // What the invocations bring together: parts of scores, maxima, sums, parts of the output.
 var<workgroup> sh_work: array<f32, max(TILE_HEADS, 4u) * 256u>;
+
+// Four elements of q from element i on: rows may start anywhere.
+fn query4(i: u32) -> vec4<f32> {
+    return SCALE * vec4(q[i], q[i + 1u], q[i + 2u], q[i + 3u]);
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -53,7 +58,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     let count = min(SPLIT, end - start);
     let column = (head_start / GROUP) * FOURS;
     for (var i = local; i < TILE_HEADS * FOURS; i += 256u) {
-        sh_q[i] = SCALE * q[(Q_OFFSET + row * Q_STRIDE + head_start * HD) / 4u + i];
+        sh_q[i] = query4(Q_OFFSET + row * Q_STRIDE + head_start * HD + i * 4u);
     }
     workgroupBarrier();
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use fastweight_tests::fixtures::shipped;
+use fastweight_tests::fixtures::{self, shipped};
 use serde_json::Value;
 
 /// The program, built as it is now in this test's own profile.
@@ -132,6 +132,8 @@ fn devices_inspect_and_tokenize_speak_json() {
 
 #[test]
 fn mistakes_have_exit_codes_and_words() {
+    let llama = fixtures::path("llama/gqa-untied");
+    let llama = llama.to_str().expect("a path in UTF-8");
     let cases: &[(&[&str], i32, &str)] = &[
         (&["generate", "x", "--temp", "warm"], 2, "--temp"),
         (&["frobnicate"], 2, "frobnicate"),
@@ -147,6 +149,8 @@ fn mistakes_have_exit_codes_and_words() {
         (&["-d", "cpu", "logits", "--ids", "1,2", "--split", "9"], 1, "--split"),
         (&["-d", "cpu", "generate", "--load-state", "/dev/null"], 1, "session state"),
         (&["-t", "0", "devices"], 2, "1 to 1024"),
+        (&["-m", llama, "-d", "cpu", "-c", "3", "logits", "--ids", "1,2,3,4"], 1, "its context of 3"),
+        (&["--cache-type", "q8_0", "devices"], 2, "f32 or f16"),
     ];
     for (args, code, word) in cases {
         let output = run(args);

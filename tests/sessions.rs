@@ -57,7 +57,10 @@ fn any_split_gives_the_same_logits() {
                     logits.extend(block_on(session.logits(&fixture.ids[at..at + count])).expect("logits"));
                     at += count;
                     match random.within(0, 3) {
-                        0 => block_on(other.prefill(&fixture.ids[..random.within(1, n)])).expect("prefill"),
+                        0 => {
+                            block_on(other.reset()).expect("a reset");
+                            block_on(other.prefill(&fixture.ids[..random.within(1, n)])).expect("prefill");
+                        }
                         1 => {
                             let saved = block_on(session.snapshot()).expect("a snapshot");
                             session = self::session(&model);

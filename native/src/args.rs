@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use fastweight::device::Choice;
+use fastweight::tensor::DType;
 
 /// Run models that learn while they read, on any GPU or on the CPU.
 #[derive(Debug, Parser)]
@@ -28,6 +29,14 @@ pub(crate) struct Args {
     /// Device: auto, cpu, software, vulkan:N, metal:N, dx12:N or name:PART, as `fastweight devices` lists them
     #[arg(short, long, global = true, help_heading = "Options of every command", default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: Choice,
+
+    /// Positions that a session of a Transformer may have [default: as the model was trained for, at most 4096]
+    #[arg(short = 'c', long, global = true, value_name = "N")]
+    pub(crate) ctx_size: Option<usize>,
+
+    /// Numbers in a Transformer's cache: f32 or f16
+    #[arg(long, global = true, default_value = "f32", value_name = "TYPE", value_parser = cache_type)]
+    pub(crate) cache_type: DType,
 
     /// Threads of the CPU device [default: all cores]
     #[arg(short, long, global = true, help_heading = "Options of every command", value_name = "N", value_parser = positive)]
@@ -171,6 +180,14 @@ pub(crate) struct Logits {
     /// Positions to print [default: all]
     #[arg(long, value_delimiter = ',', value_name = "POSITION,…")]
     pub(crate) positions: Vec<usize>,
+}
+
+fn cache_type(text: &str) -> Result<DType, String> {
+    match text {
+        "f32" => Ok(DType::F32),
+        "f16" => Ok(DType::F16),
+        _ => Err("wanted f32 or f16".into()),
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -83,7 +83,8 @@ pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model>
         system.available_memory()
     });
     let memory = memory.filter(|bytes| *bytes > 0);
-    let options = LoadOptions { memory, progress: Some(&mut progress) };
+    let options =
+        LoadOptions { memory, context_size: args.ctx_size, cache: Some(args.cache_type), progress: Some(&mut progress) };
     let model = Model::load(opened, device, options).await;
     bar.finish_and_clear();
     Ok(model?)

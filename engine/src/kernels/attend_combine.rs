@@ -30,9 +30,10 @@ impl Kernel for AttendCombine {
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
+        let partial = &io.inputs[0];
         let launch = elementwise("attend_combine", &io.outputs[0].desc).part("sequence_of").bind(&["partial", "y"]);
-        let launch = launch.size("HD", self.head_dim).size("SPLITS", self.splits(&io.inputs[0].desc));
-        vec![launch.constant("SPLIT", SPLIT)]
+        let launch = launch.size("HD", self.head_dim).size("SPLITS", self.splits(&partial.desc));
+        vec![launch.constant("SPLIT", SPLIT).size("X_STRIDE", partial.stride).size("X_OFFSET", partial.offset)]
     }
 
     fn reference(&self, args: &mut Args<'_>) {
