@@ -147,10 +147,10 @@ pub trait Kernel: fmt::Debug {
         Vec::new()
     }
 
-    /// Whether the rows of graph input `input` may lie apart in a wider value as `rows` do. A column range that the kernel
-    /// can't take is copied into a buffer of its own first.
-    fn strided(&self, input: usize, rows: &Operand) -> bool {
-        let _ = (input, rows);
+    /// Whether the rows of graph input `input` may lie apart, in a wider value. A column range of any other input is copied into a
+    /// buffer of its own first.
+    fn strided(&self, input: usize) -> bool {
+        let _ = input;
         false
     }
 

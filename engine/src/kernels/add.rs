@@ -18,7 +18,7 @@ impl Kernel for Add {
         vec![(0, 0)]
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 1
     }
 

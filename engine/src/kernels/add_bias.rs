@@ -15,7 +15,7 @@ impl Kernel for AddBias {
         Ok(vec![inputs[0].with_width(width)])
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

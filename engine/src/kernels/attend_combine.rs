@@ -29,6 +29,10 @@ impl Kernel for AttendCombine {
         Ok(vec![partial.with_width(self.heads * self.head_dim)])
     }
 
+    fn strided(&self, input: usize) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let partial = &io.inputs[0];
         let launch = elementwise("attend_combine", &io.outputs[0].desc).part("sequence_of").bind(&["partial", "y"]);

@@ -30,8 +30,8 @@ impl Kernel for AttendDecode {
         vec![1, 2]
     }
 
-    fn strided(&self, input: usize, rows: &Operand) -> bool {
-        input == 0 && rows.by_fours()
+    fn strided(&self, input: usize) -> bool {
+        input == 0
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

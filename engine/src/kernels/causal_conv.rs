@@ -56,7 +56,7 @@ impl Kernel for CausalConv {
         if self.residual { vec![(3, 1), (4, 0)] } else { vec![(3, 1)] }
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

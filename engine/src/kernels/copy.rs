@@ -15,7 +15,7 @@ impl Kernel for Copy {
         Ok(vec![inputs[0].clone()])
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

@@ -25,7 +25,7 @@ impl Kernel for GroupRmsNorm {
         Ok(vec![inputs[0].with_width(width)])
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

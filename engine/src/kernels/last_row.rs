@@ -18,7 +18,7 @@ impl Kernel for LastRow {
         Ok(vec![Desc::sequences(self.sequences, inputs[0].width())])
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

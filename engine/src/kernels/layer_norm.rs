@@ -26,7 +26,7 @@ impl Kernel for LayerNorm {
         Ok(vec![inputs[0].with_width(width)])
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         matches!(input, 0 | 3)
     }
 

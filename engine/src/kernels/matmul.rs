@@ -86,7 +86,7 @@ impl Kernel for Matmul {
         vec![1]
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

@@ -39,7 +39,7 @@ impl Kernel for Matvec {
         vec![1]
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

@@ -32,7 +32,7 @@ impl Kernel for RmsNorm {
         Ok(vec![inputs[0].with_width(inputs[0].width())])
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input == 0
     }
 

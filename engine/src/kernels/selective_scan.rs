@@ -41,7 +41,7 @@ impl Kernel for SelectiveScan {
         vec![4]
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         matches!(input, 0 | 1 | 2 | 5)
     }
 

@@ -37,7 +37,7 @@ impl Kernel for Ssd {
         vec![4]
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         matches!(input, 0 | 1 | 2 | 5)
     }
 

@@ -12,7 +12,7 @@ impl Kernel for Swiglu {
         infer_gated(inputs)
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         matches!(input, 0 | 1)
     }
 

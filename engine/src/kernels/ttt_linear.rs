@@ -99,7 +99,7 @@ impl Kernel for TttLinear {
         vec![4, 5]
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input <= 2
     }
 

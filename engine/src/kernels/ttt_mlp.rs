@@ -134,7 +134,7 @@ impl Kernel for TttMlp {
         vec![4, 5]
     }
 
-    fn strided(&self, input: usize, _: &Operand) -> bool {
+    fn strided(&self, input: usize) -> bool {
         input <= 2
     }
 

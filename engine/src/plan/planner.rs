@@ -178,7 +178,7 @@ impl<'a> Planner<'a> {
             let mut location = self.locate(self.graph.base(*value))?;
             let mut operand = self.operand(*value);
             let in_the_way = update_places.iter().any(|(_, _, updated)| self.share_buffer(location, *updated));
-            let a_range = self.graph.base(*value) != *value && !kernel.strided(i, &operand);
+            let a_range = self.graph.base(*value) != *value && !kernel.strided(i);
             if in_the_way || a_range {
                 location = self.copy_out(location, *value, &node.label)?;
                 operand = Operand::whole(operand.desc);
