@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::blocks::Format;
 use crate::tensor::DType;
 
 mod file;
@@ -12,7 +13,7 @@ pub mod stream;
 mod tensors;
 
 pub use file::{FileSource, Opened, open_path};
-pub use tensors::weight_rows;
+pub use tensors::{matrix_type, weight_rows};
 
 /// Bytes that are read at a time.
 pub const PIECE: usize = 1 << 20;
@@ -157,19 +158,35 @@ fn truncated(source: &dyn Source, what: &str, offset: u64, length: usize) -> Loa
 /// A tensor of a checkpoint, described in the Hugging Face layout whatever the file's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
-    /// Element type in the file.
-    pub dtype: DType,
+    /// How the file holds its elements.
+    pub format: Format,
     /// Shape in the Hugging Face layout.
     pub shape: Vec<usize>,
     /// Which of the checkpoint's files.
     pub file: usize,
     /// First byte of its data in that file.
     pub offset: u64,
-    /// Whether the file holds the transpose: `[columns, rows]` of the matrix that the shape describes.
-    pub transposed: bool,
+    /// How the file's numbers become the tensor's.
+    pub form: Form,
+}
+
+/// How the numbers of a file become those of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// They are the same.
+    Plain,
+    /// The file holds `[columns, rows]` of the matrix that the shape describes.
+    Transposed,
+    /// The file holds −eˣ of each x: a GGUF has Mamba's A where a checkpoint has `A_log`.
+    NegativeExp,
 }
 
 impl TensorInfo {
+    /// A tensor that the file holds as it is.
+    pub fn plain(format: impl Into<Format>, shape: Vec<usize>, file: usize, offset: u64) -> TensorInfo {
+        TensorInfo { format: format.into(), shape, file, offset, form: Form::Plain }
+    }
+
     /// Elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
@@ -182,7 +199,7 @@ impl TensorInfo {
 
     /// Bytes in the file.
     pub fn bytes(&self) -> u64 {
-        (self.len() * self.dtype.bytes()) as u64
+        self.format.bytes_of(self.len())
     }
 }
 
@@ -192,6 +209,8 @@ pub struct Checkpoint {
     pub sources: Vec<Box<dyn Source>>,
     /// Tensors by their Hugging Face name.
     pub tensors: BTreeMap<String, TensorInfo>,
+    /// The type in which matrices are to be held, if not each in its own.
+    pub dtype: Option<DType>,
 }
 
 impl Checkpoint {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use fastweight::device::Choice;
+use fastweight::tensor::DType;
 
 /// Run models that learn while they read, on any GPU or on the CPU.
 #[derive(Debug, Parser)]
@@ -21,6 +22,10 @@ pub(crate) struct Args {
     /// Device: auto, cpu, software, vulkan:N, metal:N, dx12:N or name:PART, as `fastweight devices` lists them
     #[arg(short, long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: Choice,
+
+    /// Hold matrices as f32, f16, bf16, q8_0, q4_0 or q4_1 [default: as the file has them]
+    #[arg(long, global = true, value_name = "TYPE")]
+    pub(crate) dtype: Option<DType>,
 
     /// Threads of the CPU device [default: all cores]
     #[arg(short, long, global = true, value_name = "N", value_parser = positive)]

@@ -15,6 +15,7 @@ use crate::graph::Weight;
 use crate::load::{self, Checkpoint, LoadError, Opened};
 use crate::models::{self, Architecture, Capacity};
 use crate::plan::{Plan, PlanWeight};
+use crate::tensor::DType;
 use crate::text::{TextError, Tokenizer};
 
 /// A loaded model. Cheap to clone; sessions of it share weights and programs.
@@ -52,6 +53,9 @@ pub struct Progress {
 pub struct LoadOptions<'a> {
     /// Refuse a model that needs more bytes than this for weights, state and buffers.
     pub memory: Option<u64>,
+    /// Hold matrices in this type instead of each in the file's own. Rows that are no whole blocks of it are held in f16, and
+    /// small vectors and learned start weights always in f32.
+    pub dtype: Option<DType>,
     /// Called as weights arrive.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
@@ -67,7 +71,8 @@ impl Model {
 
     /// Loads what [`load::open_path`] or another source found.
     pub async fn load(opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<Model, Error> {
-        let Opened { checkpoint, config, tokenizer, generation } = opened;
+        let Opened { mut checkpoint, config, tokenizer, generation, .. } = opened;
+        checkpoint.dtype = options.dtype.or(checkpoint.dtype);
         let name = checkpoint.name().to_string();
         let architecture = models::open(&checkpoint, config.as_ref())?;
         let tokenizer_bytes = tokenizer;

@@ -67,6 +67,8 @@ pub struct Opened {
     pub tokenizer: Option<Vec<u8>>,
     /// `generation_config.json`, if there is one.
     pub generation: Option<serde_json::Value>,
+    /// The template of a chat, in Jinja, if there is one: that of `chat_template.jinja` or `tokenizer_config.json`.
+    pub chat_template: Option<String>,
 }
 
 /// Opens a model: a folder in the Hugging Face layout or with the authors' stream, or one of its weight files.
@@ -78,7 +80,7 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         (folder.to_path_buf(), vec![path.to_path_buf()])
     };
-    let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default() };
+    let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default(), dtype: None };
     for (i, file) in files.iter().enumerate() {
         let source = FileSource::open(file)?;
         let tensors = if file.extension().is_some_and(|e| e == "safetensors") {
@@ -103,11 +105,26 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         Ok(Some(value))
     };
     Ok(Opened {
+        chat_template: chat_template(&folder)?,
         config: json("config.json")?,
         generation: json("generation_config.json")?,
         tokenizer: text(&folder.join("tokenizer.json"))?,
         checkpoint,
     })
+}
+
+/// The chat template beside a checkpoint.
+fn chat_template(folder: &Path) -> Result<Option<String>, LoadError> {
+    let invalid = |name: &str, found: String, wanted: &str| {
+        LoadError::invalid(&folder.join(name).display().to_string(), "its content", found, wanted)
+    };
+    if let Some(bytes) = text(&folder.join("chat_template.jinja"))? {
+        return String::from_utf8(bytes).map(Some).map_err(|e| invalid("chat_template.jinja", e.to_string(), "UTF-8"));
+    }
+    let Some(bytes) = text(&folder.join("tokenizer_config.json"))? else { return Ok(None) };
+    let config: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| invalid("tokenizer_config.json", e.to_string(), "JSON"))?;
+    Ok(config.get("chat_template").and_then(|t| t.as_str()).map(String::from))
 }
 
 fn is_stream(path: &Path) -> bool {
