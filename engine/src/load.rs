@@ -7,11 +7,14 @@ use std::pin::Pin;
 use crate::blocks::Format;
 use crate::tensor::DType;
 
+mod convert;
 mod file;
+pub mod gguf;
 pub mod safetensors;
 pub mod stream;
 mod tensors;
 
+pub use convert::{Container, Conversion};
 pub use file::{FileSource, Opened, open_path};
 pub use tensors::{matrix_type, weight_rows};
 

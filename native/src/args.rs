@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Tokenize(Tokenize),
     /// Print logits for token ids, to compare with other implementations
     Logits(Logits),
+    /// Convert a model to another file, its matrices to another type
+    Convert(Convert),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -169,6 +171,25 @@ pub(crate) struct Logits {
     /// Positions to print [default: all]
     #[arg(long, value_delimiter = ',', value_name = "POSITION,…")]
     pub(crate) positions: Vec<usize>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Convert {
+    /// The model: a folder or a weight file
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+
+    /// The file to write: .gguf, which holds the whole model, or .safetensors, with its config and tokenizer beside it
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+
+    /// Type of the matrices: f32, f16, bf16, q8_0, q4_0 or q4_1; the last three in .gguf only
+    #[arg(long, default_value = "f16", value_name = "TYPE")]
+    pub(crate) outtype: DType,
+
+    /// Replace files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Checkpoint, LoadError, Reading, Source, safetensors, stream, truncated};
+use super::{Checkpoint, LoadError, Reading, Source, gguf, safetensors, stream, truncated};
 
 /// The largest text file (config, tokenizer, index) that is read whole.
 const MAX_TEXT: u64 = 64 << 20;
@@ -61,7 +61,7 @@ impl Source for FileSource {
 pub struct Opened {
     /// The weights.
     pub checkpoint: Checkpoint,
-    /// `config.json`, if there is one.
+    /// `config.json`, or what a GGUF says in its place, if there is one.
     pub config: Option<serde_json::Value>,
     /// `tokenizer.json`, if there is one.
     pub tokenizer: Option<Vec<u8>>,
@@ -71,7 +71,7 @@ pub struct Opened {
     pub chat_template: Option<String>,
 }
 
-/// Opens a model: a folder in the Hugging Face layout or with the authors' stream, or one of its weight files.
+/// Opens a model: a folder in the Hugging Face layout, with the authors' stream or with a GGUF, or one of its weight files.
 pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
     let metadata = std::fs::metadata(path).map_err(|e| io_error(path, e))?;
     let (folder, files) = if metadata.is_dir() {
@@ -80,6 +80,11 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         (folder.to_path_buf(), vec![path.to_path_buf()])
     };
+    if let [file] = &files[..]
+        && is_gguf(file)
+    {
+        return gguf::open(Box::new(FileSource::open(file)?)).await;
+    }
     let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default(), dtype: None };
     for (i, file) in files.iter().enumerate() {
         let source = FileSource::open(file)?;
@@ -88,7 +93,7 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         } else if is_stream(file) {
             stream::catalogue(&source).await?
         } else {
-            let wanted = "a .safetensors file, a streaming_train_state or a folder with one of them";
+            let wanted = "a .safetensors file, a .gguf, a streaming_train_state or a folder with one of them";
             return Err(LoadError::invalid(&file.display().to_string(), "the kind of file", "unknown", wanted));
         };
         for (name, info) in tensors {
@@ -127,6 +132,10 @@ fn chat_template(folder: &Path) -> Result<Option<String>, LoadError> {
     Ok(config.get("chat_template").and_then(|t| t.as_str()).map(String::from))
 }
 
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+}
+
 fn is_stream(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("streaming_"))
 }
@@ -142,7 +151,7 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| io_error(folder, e))?.path();
-        if path.is_file() && (path.extension().is_some_and(|e| e == "safetensors") || is_stream(&path)) {
+        if path.is_file() && (path.extension().is_some_and(|e| e == "safetensors") || is_gguf(&path) || is_stream(&path)) {
             found.push(path);
         }
     }

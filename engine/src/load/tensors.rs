@@ -39,7 +39,7 @@ pub async fn weight_rows(
                 let (from, to) = (first.max(row), (first + count).min(row + tensor_rows));
                 if from < to {
                     let (start, len) = ((from - row) * tensor_width, (to - from) * tensor_width);
-                    let data = read_as(checkpoint, name, desc.dtype, start, len).await?;
+                    let data = read_as(checkpoint, name, info, desc.dtype, start, len).await?;
                     for (i, source) in data.chunks(desc.dtype.bytes_of(tensor_width)).enumerate() {
                         let place = (from - first + i) * row_bytes;
                         store(desc.dtype, source, &mut bytes[place + desc.dtype.bytes_of(column)..place + row_bytes]);
@@ -61,12 +61,11 @@ pub async fn weight_rows(
 pub(super) async fn read_as(
     checkpoint: &Checkpoint,
     name: &str,
+    info: &TensorInfo,
     dtype: DType,
     start: usize,
     count: usize,
 ) -> Result<Vec<u8>, LoadError> {
-    let missing = || LoadError::MissingTensor { file: checkpoint.name().into(), name: name.into() };
-    let info = checkpoint.tensors.get(name).ok_or_else(missing)?;
     let file = checkpoint.sources[info.file].name();
     let own = info.format == Format::from(dtype) && info.form == Form::Plain && dtype.is_quantised();
     if own && start.is_multiple_of(dtype.block()) && count.is_multiple_of(dtype.block()) {
