@@ -51,6 +51,11 @@ impl DType {
         matches!(self, DType::Q8_0 | DType::Q4_0 | DType::Q4_1)
     }
 
+    /// This type, or f16 where rows of `columns` are no whole blocks of it.
+    pub fn whole(self, columns: usize) -> DType {
+        if columns.is_multiple_of(self.block()) { self } else { DType::F16 }
+    }
+
     /// Bytes of so many elements, scales included; what is no whole block takes the bytes of one.
     pub fn bytes_of(self, elements: usize) -> usize {
         let bytes = match self {

@@ -94,12 +94,6 @@ pub struct Conversion<'a> {
     written: Written,
 }
 
-/// Whether a tensor is a matrix of weights, which may be rounded; all else stays f32.
-fn is_matrix(name: &str, shape: &[usize]) -> bool {
-    let kinds = ["_proj.weight", "embed_tokens.weight", "embeddings.weight", "lm_head.weight"];
-    shape.len() == 2 && kinds.iter().any(|kind| name.ends_with(kind))
-}
-
 impl<'a> Conversion<'a> {
     /// Decides how `opened` is written, its matrices as `dtype` (f16 where rows are no whole blocks), all else as f32.
     pub fn new(opened: &'a Opened, container: Container, dtype: DType) -> Result<Conversion<'a>, LoadError> {
@@ -113,7 +107,7 @@ impl<'a> Conversion<'a> {
         tensors.sort_by_key(|(_, info)| (info.file, info.offset));
         let item = |(name, info): (&String, &super::TensorInfo)| {
             let columns = info.shape.last().copied().unwrap_or(1);
-            let dtype = if is_matrix(name, &info.shape) { matrix_type(dtype, columns) } else { DType::F32 };
+            let dtype = matrix_type(name, dtype, columns);
             let content = Content::Tensor { name: name.clone(), order: Order::Kept, numbers: Numbers::Kept };
             Item { name: name.clone(), shape: info.shape.clone(), dtype, content }
         };
@@ -239,7 +233,7 @@ fn safetensors(opened: &Opened, mut items: Vec<Item>, dtype: DType) -> Result<Wr
         offset = end;
     }
     let mut text = Json::Object(header).to_string();
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(' ');
     }
     let mut head = (text.len() as u64).to_le_bytes().to_vec();

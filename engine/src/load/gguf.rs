@@ -24,7 +24,8 @@
 //! Further tensors of layer N, `[sizes, outermost first]`: `ttt_1.weight` `[heads, head_dim, head_dim]` (`mlp`: `[heads, head_dim, 4
 //! head_dim]`) and `ttt_1.bias`, with `mlp` `ttt_2` from 4 head_dim back, the start of the inner model, used as x W + b; `ttt_lr.weight` `[heads, 1,
 //! embedding]` and `.bias`, the gate of the inner learning rate; `ttt_token_idx` `[mini_batch]`; `ttt_norm` `[heads, head_dim]`, the inner
-//! LayerNorm; `ttt_post_norm` `[embedding]`, the one after it. All but the projections and the embedding are f32.
+//! LayerNorm; `ttt_post_norm` `[embedding]`, the one after it. All but `ttt_lr.weight`, the projections
+//! and the embedding are f32.
 //!
 //! # Tokenizers
 //! Files of ours hold the whole `tokenizer.json` as `tokenizer.huggingface.json`, which GGUF's specification names for it, and llama.cpp's

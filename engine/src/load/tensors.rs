@@ -6,9 +6,12 @@ use crate::graph::{Pack, Weight};
 use crate::plan::PlanWeight;
 use crate::tensor::DType;
 
-/// The type in which a matrix with rows of `columns` is held where `wanted` was asked for: f16 if its rows are no whole blocks.
-pub fn matrix_type(wanted: DType, columns: usize) -> DType {
-    if columns.is_multiple_of(wanted.block()) { wanted } else { DType::F16 }
+/// The type in which a tensor with rows of `columns` is held and written where `wanted` was asked for: that of projections and of the
+/// embedding, f16 if their rows are no whole blocks of it; all else is small, and f32.
+pub fn matrix_type(name: &str, wanted: DType, columns: usize) -> DType {
+    const MATRICES: [&str; 5] =
+        ["_proj.weight", "embed_tokens.weight", "embeddings.weight", "lm_head.weight", "learnable_ttt_lr_weight"];
+    if MATRICES.iter().any(|end| name.ends_with(end)) { wanted.whole(columns) } else { DType::F32 }
 }
 
 /// The words of rows `first .. first + count` of a planned weight, converted from the checkpoint.

@@ -22,8 +22,11 @@ impl Tensors {
 
     /// A matrix `[rows, columns]`, or the rows of several with one input, in the type that all of them are held in, or f32.
     pub(super) fn matrix(&self, g: &mut Graph, names: &[&str], rows: usize, columns: usize) -> ValueId {
-        let own = |name: &&str| self.formats.get(*name).map_or(DType::F32, |format| format.held());
-        let dtype = |name: &&str| matrix_type(self.wanted.unwrap_or_else(|| own(name)), columns);
+        let own = |name: &&str| self.formats.get(*name).map_or(DType::F32, |format| format.held()).whole(columns);
+        let dtype = |name: &&str| match self.wanted {
+            Some(wanted) => matrix_type(name, wanted, columns),
+            None => own(name),
+        };
         let first = dtype(&names[0]);
         let dtype = if names.iter().all(|n| dtype(n) == first) { first } else { DType::F32 };
         g.weight(names, Pack::Stacked, Desc::fixed(dtype, &[rows, columns]))

@@ -13,7 +13,7 @@ use super::value::{Array, Value};
 use crate::load::LoadError;
 
 /// The longest piece of a SentencePiece vocabulary: it is taken apart in every place.
-const MAX_PIECE: usize = 1024;
+const MAX_PIECE: usize = 256;
 
 /// GPT-2's way of taking text apart.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -56,7 +56,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn read(file: &str, metadata: &BTreeMap<String, Value>) -> Result<Tokens, LoadError> {
+    /// The ids among the metadata.
+    pub fn read(file: &str, metadata: &BTreeMap<String, Value>) -> Result<Tokens, LoadError> {
         let id = |name: &str| -> Result<Option<u32>, LoadError> {
             let key = format!("tokenizer.ggml.{name}_token_id");
             let Some(value) = metadata.get(&key) else { return Ok(None) };
@@ -197,7 +198,7 @@ fn byte_level(v: &Vocabulary<'_>, tokens: &Tokens) -> Result<Json, LoadError> {
     };
     let merge = |merge: &String| -> Result<Json, LoadError> {
         // A space is no letter of a token, but for a first one.
-        let space = merge.get(1..).and_then(|rest| rest.find(' ')).map(|at| at + 1);
+        let space = merge.char_indices().skip(1).find(|(_, c)| *c == ' ').map(|(at, _)| at);
         let space = space.ok_or_else(|| v.invalid("a merge", format!("{merge:?}"), "two tokens with a space between them"))?;
         Ok(json!([merge[..space], merge[space + 1..]]))
     };
