@@ -7,7 +7,6 @@
 // One invocation takes four elements; a workgroup of 64 stays within a row.
 
 override WIDTH: u32;
-override W_STRIDE: u32;
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(1) var<storage, read> w: array<Weight>;
@@ -26,7 +25,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     if token < part.first || token >= part.first + part.count {
         return;
     }
-    let values = weight4((token - part.first) * W_STRIDE + column);
+    let values = weight4(token - part.first, column);
     for (var i = 0u; i < min(4u, WIDTH - column); i++) {
         y[t * WIDTH + column + i] = values[i];
     }

@@ -13,7 +13,6 @@ override ROWS: u32;
 override AXIS: u32;
 override X_STRIDE: u32;
 override X_OFFSET: u32;
-override W_STRIDE: u32;
 
 @group(0) @binding(0) var<storage, read> x: array<Activation>;
 @group(0) @binding(1) var<storage, read> w: array<Weight>;
@@ -53,7 +52,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             let at = k + (i % DEPTH) * 4u;
             var value = vec4(0.0);
             if column < part.count && at < K {
-                value = weight4(column * W_STRIDE + at);
+                value = weight4(column, at);
             }
             sh_w[(i % DEPTH) * COLUMNS_TILE + i / DEPTH] = value;
         }

@@ -13,7 +13,6 @@ override ROWS: u32;
 override AXIS: u32;
 override X_STRIDE: u32;
 override X_OFFSET: u32;
-override W_STRIDE: u32;
 
 @group(0) @binding(0) var<storage, read> x: array<Activation>;
 @group(0) @binding(1) var<storage, read> w: array<Weight>;
@@ -34,7 +33,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     var sum = 0.0;
     if column < part.count {
         for (var k = (local % 32u) * 4u; k < K; k += 128u) {
-            sum += dot(row4(row, k) * prologue4(k), weight4(column * W_STRIDE + k));
+            sum += dot(row4(row, k) * prologue4(k), weight4(column, k));
         }
     }
     sh_partial[local] = sum;

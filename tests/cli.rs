@@ -131,6 +131,50 @@ fn devices_inspect_and_tokenize_speak_json() {
 }
 
 #[test]
+fn convert_writes_models_that_run_and_replaces_nothing_unasked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_string();
+    let (shipped, whole, back) = (shipped(), path("whole.gguf"), path("back/model.safetensors"));
+    let shipped = shipped.to_str().expect("UTF-8");
+    std::fs::create_dir(folder.path().join("back")).expect("a folder");
+    stdout(&["-q", "convert", shipped, &whole, "--outtype", "f32"]);
+    stdout(&["-q", "convert", &whole, &back, "--outtype", "f32"]);
+    stdout(&["-q", "convert", shipped, &path("small.gguf"), "--outtype", "q8_0"]);
+    let write = |model: &str, more: &[&str]| {
+        let args = ["-q", "-d", "cpu", "-m", model, "generate", "Once upon a time", "-n", "24", "--temp", "0"];
+        stdout(&[&args[..], more].concat())
+    };
+    let wanted = write(shipped, &[]);
+    assert_eq!(write(&whole, &[]), wanted);
+    assert_eq!(write(&path("back"), &[]), wanted, "a folder with all that belongs to it");
+    assert_eq!(write(&path("small.gguf"), &[]), write(shipped, &["--dtype", "q8_0"]));
+    // A folder with one GGUF is that model.
+    std::fs::create_dir(folder.path().join("one")).expect("a folder");
+    std::fs::rename(path("small.gguf"), path("one/small.gguf")).expect("a move");
+    let inspected: Value = serde_json::from_str(&stdout(&["-m", &path("one"), "--json", "inspect"])).expect("JSON");
+    assert_eq!(inspected["family"], "ttt");
+
+    let before = std::fs::read(&whole).expect("the file");
+    for (args, word) in [
+        (vec!["convert", shipped, &whole, "--outtype", "q4_0"], "--force"),
+        (vec!["convert", &whole, &back], "--force"),
+        (vec!["convert", shipped, &path("x.onnx")], ".gguf or .safetensors"),
+        (vec!["convert", shipped, &path("x.safetensors"), "--outtype", "q8_0"], "q8_0"),
+        (vec!["convert", "no/such", &path("x.gguf")], "no/such"),
+        (vec!["convert", shipped, &path("no/such/x.gguf")], "no/such"),
+    ] {
+        let output = run(&args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(text(&output.stderr).contains(word), "{args:?}: {}", text(&output.stderr));
+    }
+    assert_eq!(std::fs::read(&whole).expect("the file"), before, "nothing was touched");
+    stdout(&["-q", "convert", shipped, &whole, "--outtype", "q4_0", "--force"]);
+    assert!(std::fs::metadata(&whole).expect("the file").len() < before.len() as u64 / 4);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("an entry").file_name()).collect();
+    assert_eq!(left.len(), 3, "no unfinished file is left: {left:?}");
+}
+
+#[test]
 fn mistakes_have_exit_codes_and_words() {
     let llama = fixtures::path("llama/gqa-untied");
     let llama = llama.to_str().expect("a path in UTF-8");
@@ -151,6 +195,7 @@ fn mistakes_have_exit_codes_and_words() {
         (&["-t", "0", "devices"], 2, "1 to 1024"),
         (&["-m", llama, "-d", "cpu", "-c", "3", "logits", "--ids", "1,2,3,4"], 1, "its context of 3"),
         (&["--cache-type", "q8_0", "devices"], 2, "f32 or f16"),
+        (&["--dtype", "q3_k", "inspect"], 2, "q8_0, q4_0"),
     ];
     for (args, code, word) in cases {
         let output = run(args);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use fastweight::blocks::encode;
 use fastweight::load::{Checkpoint, MemorySource, Opened, TensorInfo};
 use fastweight::tensor::DType;
 use serde::Deserialize;
@@ -186,18 +187,14 @@ impl Fixture {
     pub fn opened(&self, dtype: DType) -> Opened {
         let (mut bytes, mut tensors) = (Vec::new(), BTreeMap::new());
         for (name, (shape, values)) in &self.tensors {
-            let info = TensorInfo { dtype, shape: shape.clone(), file: 0, offset: bytes.len() as u64, transposed: false };
-            tensors.insert(name.clone(), info);
-            for x in values {
-                match dtype {
-                    DType::F16 => bytes.extend_from_slice(&half::f16::from_f32(*x).to_le_bytes()),
-                    DType::BF16 => bytes.extend_from_slice(&half::bf16::from_f32(*x).to_le_bytes()),
-                    DType::F32 | DType::U32 => bytes.extend_from_slice(&x.to_le_bytes()),
-                }
-            }
+            // What has no whole blocks stays in half precision.
+            let dtype = if shape.last().is_some_and(|n| n % dtype.block() == 0) { dtype } else { DType::F16 };
+            tensors.insert(name.clone(), TensorInfo::plain(dtype, shape.clone(), 0, bytes.len() as u64));
+            encode(dtype, values, &mut bytes).expect("made values are small");
         }
-        let checkpoint = Checkpoint { sources: vec![Box::new(MemorySource::new(self.name.clone(), bytes))], tensors };
-        Opened { checkpoint, config: Some(self.config.clone()), tokenizer: None, generation: None }
+        let checkpoint =
+            Checkpoint { sources: vec![Box::new(MemorySource::new(self.name.clone(), bytes))], tensors, dtype: None };
+        Opened { checkpoint, config: Some(self.config.clone()), tokenizer: None, generation: None, chat_template: None }
     }
 
     /// The fixture with fewer tokens.

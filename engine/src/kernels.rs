@@ -69,7 +69,7 @@ impl OpError {
 pub struct Operand {
     /// Element type and shape.
     pub desc: Desc,
-    /// Elements from one row to the next.
+    /// Elements from one row to the next; words for the quantised types.
     pub stride: usize,
     /// Elements before the first row: a column range of a wider value starts in its middle.
     pub offset: usize,
@@ -117,7 +117,7 @@ impl Cost {
 
     /// The output is read as well, being updated in place.
     fn and_read(mut self, output: &Operand) -> Cost {
-        let bytes = (output.desc.len() * output.desc.dtype.bytes()) as f64;
+        let bytes = output.desc.dtype.bytes_of(output.desc.len()) as f64;
         self.least += bytes;
         self.moved += bytes;
         self
@@ -127,7 +127,7 @@ impl Cost {
 impl Io {
     /// Bytes of all operands, each once.
     pub fn least_bytes(&self) -> f64 {
-        let bytes = |o: &Operand| (o.desc.len() * o.desc.dtype.bytes()) as f64;
+        let bytes = |o: &Operand| o.desc.dtype.bytes_of(o.desc.len()) as f64;
         self.inputs.iter().chain(&self.outputs).map(bytes).sum()
     }
 }

@@ -25,6 +25,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod blocking;
+pub mod blocks;
 pub mod caps;
 pub mod device;
 pub mod error;

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::blocks::Format;
 use crate::quote::shown;
 use crate::tensor::DType;
 
+mod convert;
 mod file;
+pub mod gguf;
 pub mod safetensors;
 pub mod stream;
 mod tensors;
 
+pub use convert::{Container, Conversion};
 pub use file::{FileSource, Opened, open_path};
-pub use tensors::weight_rows;
+pub use tensors::{matrix_type, weight_rows};
 
 /// Bytes that are read at a time.
 pub const PIECE: usize = 1 << 20;
@@ -158,19 +162,35 @@ fn truncated(source: &dyn Source, what: &str, offset: u64, length: usize) -> Loa
 /// A tensor of a checkpoint, described in the Hugging Face layout whatever the file's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
-    /// Element type in the file.
-    pub dtype: DType,
+    /// How the file holds its elements.
+    pub format: Format,
     /// Shape in the Hugging Face layout.
     pub shape: Vec<usize>,
     /// Which of the checkpoint's files.
     pub file: usize,
     /// First byte of its data in that file.
     pub offset: u64,
-    /// Whether the file holds the transpose: `[columns, rows]` of the matrix that the shape describes.
-    pub transposed: bool,
+    /// How the file's numbers become the tensor's.
+    pub form: Form,
+}
+
+/// How the numbers of a file become those of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// They are the same.
+    Plain,
+    /// The file holds `[columns, rows]` of the matrix that the shape describes.
+    Transposed,
+    /// The file holds −eˣ of each x: a GGUF has Mamba's A where a checkpoint has `A_log`.
+    NegativeExp,
 }
 
 impl TensorInfo {
+    /// A tensor that the file holds as it is.
+    pub fn plain(format: impl Into<Format>, shape: Vec<usize>, file: usize, offset: u64) -> TensorInfo {
+        TensorInfo { format: format.into(), shape, file, offset, form: Form::Plain }
+    }
+
     /// Elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
@@ -183,7 +203,7 @@ impl TensorInfo {
 
     /// Bytes in the file.
     pub fn bytes(&self) -> u64 {
-        (self.len() * self.dtype.bytes()) as u64
+        self.format.bytes_of(self.len())
     }
 }
 
@@ -193,6 +213,8 @@ pub struct Checkpoint {
     pub sources: Vec<Box<dyn Source>>,
     /// Tensors by their Hugging Face name.
     pub tensors: BTreeMap<String, TensorInfo>,
+    /// The type in which matrices are to be held, if not each in its own.
+    pub dtype: Option<DType>,
 }
 
 impl Checkpoint {

@@ -4,6 +4,8 @@
 use half::{bf16, f16};
 use multiversion::multiversion;
 
+use crate::tensor::{BLOCK, DType};
+
 /// A weight matrix in the format it is stored in, rows padded to [`crate::tensor::Desc::stride`].
 #[derive(Clone, Copy)]
 pub enum Matrix<'a> {
@@ -13,10 +15,16 @@ pub enum Matrix<'a> {
     F16(&'a [f16]),
     /// Upper halves of 32-bit floats.
     BF16(&'a [bf16]),
+    /// Signed bytes and scales, as [`crate::tensor`] lays them out.
+    Q8_0(&'a [u32]),
+    /// Four-bit integers and scales.
+    Q4_0(&'a [u32]),
+    /// Four-bit integers, scales and minima.
+    Q4_1(&'a [u32]),
 }
 
 /// Sums that run side by side: four registers of eight.
-const LANES: usize = 32;
+const LANES: usize = BLOCK;
 
 /// Σ wᵢ xᵢ, the weights widened by `widen` on the way.
 #[inline(always)]
@@ -85,23 +93,132 @@ fn widen_bf16(w: &[bf16], out: &mut [f32]) {
     w.iter().zip(out).for_each(|(w, out)| *out = from_bf16(*w));
 }
 
-/// Writes `out.len()` stored weights from element `start` on as floats.
+/// The blocks of a stored row of `width` elements that starts at word `start`: the bytes of their quants, and their scales.
+fn planes<const BYTES: usize>(w: &[u32], start: usize, width: usize, dtype: DType) -> (&[[u8; BYTES]], &[f16]) {
+    let (quants, scales) = w[start..].split_at(dtype.quant_words(width));
+    (bytemuck::cast_slice(quants).as_chunks().0, bytemuck::cast_slice(scales))
+}
+
+/// The weights d q of a block.
+#[inline(always)]
+fn block_q8_0(q: &[u8; BLOCK], d: f16) -> [f32; BLOCK] {
+    let d = from_f16(d);
+    std::array::from_fn(|i| d * f32::from(q[i] as i8))
+}
+
+/// The weights that `weight` makes of the four-bit integers of a block.
+#[inline(always)]
+fn block_q4(q: &[u8; BLOCK / 2], weight: impl Fn(f32) -> f32) -> [f32; BLOCK] {
+    let mut out = [0f32; BLOCK];
+    for i in 0..BLOCK / 2 {
+        out[i] = weight(f32::from(q[i] & 15));
+        out[i + BLOCK / 2] = weight(f32::from(q[i] >> 4));
+    }
+    out
+}
+
+#[inline(always)]
+fn block_q4_0(q: &[u8; BLOCK / 2], d: f16) -> [f32; BLOCK] {
+    let d = from_f16(d);
+    block_q4(q, |q| d * (q - 8.0))
+}
+
+#[inline(always)]
+fn block_q4_1(q: &[u8; BLOCK / 2], dm: [f16; 2]) -> [f32; BLOCK] {
+    let (d, m) = (from_f16(dm[0]), from_f16(dm[1]));
+    block_q4(q, |q| d * q + m)
+}
+
+/// Σ wᵢ xᵢ over whole blocks, each decoded by `block`.
+#[inline(always)]
+fn dot_blocks<Q, S: Copy>(fused: bool, quants: &[Q], scales: &[S], x: &[f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) -> f32 {
+    let mut sums = [0f32; BLOCK];
+    for ((q, scale), x) in quants.iter().zip(scales).zip(x.as_chunks::<BLOCK>().0) {
+        let w = block(q, *scale);
+        for lane in 0..BLOCK {
+            sums[lane] = if fused { w[lane].mul_add(x[lane], sums[lane]) } else { w[lane] * x[lane] + sums[lane] };
+        }
+    }
+    folded(sums)
+}
+
+#[inline(always)]
+fn widen_blocks<Q, S: Copy>(quants: &[Q], scales: &[S], out: &mut [f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) {
+    let blocks = out.as_chunks_mut::<BLOCK>().0;
+    blocks.iter_mut().zip(quants.iter().zip(scales)).for_each(|(out, (q, scale))| *out = block(q, *scale));
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn dot_q8_0(q: &[[u8; BLOCK]], d: &[f16], x: &[f32]) -> f32 {
+    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q8_0)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn dot_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], x: &[f32]) -> f32 {
+    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q4_0)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn dot_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], x: &[f32]) -> f32 {
+    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, dm, x, block_q4_1)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn widen_q8_0(q: &[[u8; BLOCK]], d: &[f16], out: &mut [f32]) {
+    widen_blocks(q, d, out, block_q8_0);
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn widen_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], out: &mut [f32]) {
+    widen_blocks(q, d, out, block_q4_0);
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn widen_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], out: &mut [f32]) {
+    widen_blocks(q, dm, out, block_q4_1);
+}
+
+/// Writes `out.len()` stored weights as floats, from element `start` on, or the row that starts at word `start`.
 pub(crate) fn widen(w: Matrix<'_>, start: usize, out: &mut [f32]) {
     let end = start + out.len();
     match w {
         Matrix::F32(w) => out.copy_from_slice(&w[start..end]),
         Matrix::F16(w) => widen_f16(&w[start..end], out),
         Matrix::BF16(w) => widen_bf16(&w[start..end], out),
+        Matrix::Q8_0(w) => {
+            let (q, d) = planes(w, start, out.len(), DType::Q8_0);
+            widen_q8_0(q, d, out)
+        }
+        Matrix::Q4_0(w) => {
+            let (q, d) = planes(w, start, out.len(), DType::Q4_0);
+            widen_q4_0(q, d, out)
+        }
+        Matrix::Q4_1(w) => {
+            let (q, dm) = planes(w, start, out.len(), DType::Q4_1);
+            widen_q4_1(q, dm.as_chunks().0, out)
+        }
     }
 }
 
-/// One stored row of a weight, from element `start` on, times `x`.
+/// One stored row of a weight, from element (or word) `start` on, times `x`.
 pub(crate) fn dot_stored(w: Matrix<'_>, start: usize, x: &[f32]) -> f32 {
     let end = start + x.len();
     match w {
         Matrix::F32(w) => dot(&w[start..end], x),
         Matrix::F16(w) => dot_f16(&w[start..end], x),
         Matrix::BF16(w) => dot_bf16(&w[start..end], x),
+        Matrix::Q8_0(w) => {
+            let (q, d) = planes(w, start, x.len(), DType::Q8_0);
+            dot_q8_0(q, d, x)
+        }
+        Matrix::Q4_0(w) => {
+            let (q, d) = planes(w, start, x.len(), DType::Q4_0);
+            dot_q4_0(q, d, x)
+        }
+        Matrix::Q4_1(w) => {
+            let (q, dm) = planes(w, start, x.len(), DType::Q4_1);
+            dot_q4_1(q, dm.as_chunks().0, x)
+        }
     }
 }
 
@@ -254,11 +371,50 @@ pub(crate) fn gelu(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::{self, Format};
+    use crate::tensor::Desc;
 
     #[test]
     fn every_finite_half_widens_exactly() {
         let finite = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite());
         finite.for_each(|x| assert_eq!(from_f16(x).to_bits(), x.to_f32().to_bits(), "{x}"));
+    }
+
+    #[test]
+    fn every_quant_of_every_type_widens_to_its_value() {
+        let scales = [1.0, -0.37, 65504.0, 6e-8, 0.0].map(f16::from_f32);
+        for dtype in [DType::Q8_0, DType::Q4_0, DType::Q4_1] {
+            // All bytes, in blocks with each of the scales; an odd number of blocks, so that the last word of scales is half used.
+            let (len, size) = Format::from(dtype).block();
+            let head = size - dtype.quant_words(len) * 4;
+            let blocks = 255;
+            let mut encoded = Vec::new();
+            for b in 0..blocks {
+                (0..head / 2).for_each(|i| encoded.extend(scales[(b + i) % 5].to_le_bytes()));
+                encoded.extend((head..size).map(|i| (b * 31 + i * 8) as u8));
+            }
+            let mut wanted = vec![0.0; blocks * len];
+            blocks::decode(dtype.into(), &encoded, &mut wanted);
+            let desc = Desc::fixed(dtype, &[2, blocks * len]);
+            let mut words = vec![0u32; desc.bytes() / 4];
+            let second = desc.row_bytes();
+            blocks::store(dtype, &encoded, &mut bytemuck::cast_slice_mut(&mut words)[second..]);
+            let w = match dtype {
+                DType::Q8_0 => Matrix::Q8_0(&words),
+                DType::Q4_0 => Matrix::Q4_0(&words),
+                _ => Matrix::Q4_1(&words),
+            };
+            let mut found = vec![1.0; wanted.len()];
+            widen(w, desc.stride(), &mut found);
+            (0..found.len()).for_each(|i| assert_eq!(found[i].to_bits(), wanted[i].to_bits(), "{dtype}, element {i}"));
+            for at in 0..wanted.len() {
+                let mut x = vec![0.0; wanted.len()];
+                x[at] = 1.0;
+                assert_eq!(dot_stored(w, desc.stride(), &x), wanted[at], "{dtype}, element {at}");
+            }
+            widen(w, 0, &mut found);
+            assert!(found.iter().all(|x| *x == 0.0), "{dtype}: the first row is zero");
+        }
     }
 
     #[test]

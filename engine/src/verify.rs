@@ -147,6 +147,7 @@ fn numbers(dtype: DType, words: &[u32]) -> Vec<f64> {
         DType::F16 => halves().map(|h| half::f16::from_bits(h).to_f64()).collect(),
         DType::BF16 => halves().map(|h| half::bf16::from_bits(h).to_f64()).collect(),
         DType::U32 => words.iter().map(|w| f64::from(*w)).collect(),
+        DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => unreachable!("only weights are quantised"),
     }
 }
 

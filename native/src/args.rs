@@ -38,6 +38,10 @@ pub(crate) struct Args {
     #[arg(long, global = true, default_value = "f32", value_name = "TYPE", value_parser = cache_type)]
     pub(crate) cache_type: DType,
 
+    /// Hold matrices as f32, f16, bf16, q8_0, q4_0 or q4_1 [default: as the file has them]
+    #[arg(long, global = true, value_name = "TYPE")]
+    pub(crate) dtype: Option<DType>,
+
     /// Threads of the CPU device [default: all cores]
     #[arg(short, long, global = true, help_heading = "Options of every command", value_name = "N", value_parser = positive)]
     pub(crate) threads: Option<usize>,
@@ -70,6 +74,8 @@ pub(crate) enum Command {
     Tokenize(Tokenize),
     /// Print logits for token ids, to compare with other implementations
     Logits(Logits),
+    /// Convert a model to another file, its matrices to another type
+    Convert(Convert),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -188,6 +194,25 @@ fn cache_type(text: &str) -> Result<DType, String> {
         "f16" => Ok(DType::F16),
         _ => Err("wanted f32 or f16".into()),
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Convert {
+    /// The model: a folder or a weight file
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+
+    /// The file to write: .gguf, which holds the whole model, or .safetensors, with its config and tokenizer beside it
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+
+    /// Type of the matrices: f32, f16, bf16, q8_0, q4_0 or q4_1; the last three in .gguf only
+    #[arg(long, default_value = "f16", value_name = "TYPE")]
+    pub(crate) outtype: DType,
+
+    /// Replace files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

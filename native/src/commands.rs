@@ -6,6 +6,7 @@ use clap::CommandFactory;
 
 use crate::Ended;
 
+pub(crate) mod convert;
 pub(crate) mod devices;
 pub(crate) mod generate;
 pub(crate) mod inspect;

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             Command::Inspect(options) => commands::inspect::run(&args, options).await,
             Command::Tokenize(options) => commands::tokenize::run(&args, options).await,
             Command::Logits(options) => commands::logits::run(&args, options).await,
+            Command::Convert(options) => commands::convert::run(&args, options).await,
             Command::Completions { shell } => commands::completions(*shell),
         }
     });

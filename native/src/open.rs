@@ -56,7 +56,9 @@ pub(crate) fn model_path(args: &Args) -> anyhow::Result<PathBuf> {
 
 /// Opens the model's files.
 pub(crate) async fn files(args: &Args) -> anyhow::Result<Opened> {
-    Ok(load::open_path(&model_path(args)?).await?)
+    let mut opened = load::open_path(&model_path(args)?).await?;
+    opened.checkpoint.dtype = args.dtype;
+    Ok(opened)
 }
 
 /// Opens the device, and says which and why.
@@ -83,8 +85,13 @@ pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model>
         system.available_memory()
     });
     let memory = memory.filter(|bytes| *bytes > 0);
-    let options =
-        LoadOptions { memory, context_size: args.ctx_size, cache: Some(args.cache_type), progress: Some(&mut progress) };
+    let options = LoadOptions {
+        memory,
+        dtype: args.dtype,
+        context_size: args.ctx_size,
+        cache: Some(args.cache_type),
+        progress: Some(&mut progress),
+    };
     let model = Model::load(opened, device, options).await;
     bar.finish_and_clear();
     Ok(model?)

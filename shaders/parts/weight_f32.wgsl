@@ -1,7 +1,9 @@
 // Weight format: 32-bit floats, rows of whole groups of four.
 alias Weight = vec4<f32>;
 
-// Four weights from element `start` on, a multiple of four.
-fn weight4(start: u32) -> vec4<f32> {
-    return w[start / 4u];
+override W_STRIDE: u32;
+
+// w[row, k .. k + 4], k a multiple of four.
+fn weight4(row: u32, k: u32) -> vec4<f32> {
+    return w[(row * W_STRIDE + k) / 4u];
 }

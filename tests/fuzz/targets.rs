@@ -116,10 +116,7 @@ fn config(data: &[u8]) {
 fn small_model(full: bool) -> Checkpoint {
     let mut tensors = BTreeMap::new();
     let mut add = |name: &str, shape: &[usize]| {
-        tensors.insert(
-            name.to_string(),
-            TensorInfo { dtype: DType::F32, shape: shape.to_vec(), file: 0, offset: 0, transposed: false },
-        );
+        tensors.insert(name.to_string(), TensorInfo::plain(DType::F32, shape.to_vec(), 0, 0));
     };
     let wide = if full { 16 } else { 4 };
     add("model.embed_tokens.weight", &[8, 8]);
@@ -163,7 +160,7 @@ fn small_model(full: bool) -> Checkpoint {
         layer("conv.conv.bias", &[8]);
         add("lm_head.weight", &[8, 8]);
     }
-    Checkpoint { sources: Vec::new(), tensors }
+    Checkpoint { sources: Vec::new(), tensors, dtype: None }
 }
 
 /// The bytes as the choice of a device: what is understood is printed so that it is understood again.

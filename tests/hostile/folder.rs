@@ -130,6 +130,7 @@ fn dtype_name(dtype: DType) -> &'static str {
         DType::F16 => "F16",
         DType::BF16 => "BF16",
         DType::U32 => "U32",
+        DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => unreachable!("safetensors has no quantised types"),
     }
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn encode(dtype: DType, x: f32) -> Vec<u8> {
     match dtype {
         DType::F16 => f16::from_f32(x).to_le_bytes().to_vec(),
         DType::BF16 => bf16::from_f32(x).to_le_bytes().to_vec(),
-        DType::F32 | DType::U32 => x.to_le_bytes().to_vec(),
+        _ => x.to_le_bytes().to_vec(),
     }
 }
 

@@ -369,7 +369,7 @@ fn numbers_that_are_none() {
                 let start = data_start(file) + header(file)[name]["data_offsets"][0].as_u64().expect("an offset") as usize;
                 for (bad, at) in [(f32::NAN, n * 7 % values.len()), (f32::INFINITY, values.len() - 1), (f32::NEG_INFINITY, 0)] {
                     let mut damaged = file.clone();
-                    damaged[start + at * dtype.bytes()..][..dtype.bytes()].copy_from_slice(&encode(dtype, bad));
+                    damaged[start + dtype.bytes_of(at)..][..dtype.bytes_of(1)].copy_from_slice(&encode(dtype, bad));
                     let words = [name, &format!("not finite at element {at}")[..]];
                     refuse(&mut cases, &format!("{bad} in {name} in {dtype}"), &folder, damaged, &words);
                 }

@@ -75,6 +75,9 @@ pub struct LoadOptions<'a> {
     pub context_size: Option<usize>,
     /// Element type of such a state: f32, the default, or f16 for half of the memory.
     pub cache: Option<DType>,
+    /// Hold matrices in this type instead of each in the file's own. Rows that are no whole blocks of it are held in f16, and
+    /// small vectors and learned start weights always in f32.
+    pub dtype: Option<DType>,
     /// Called as weights arrive.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
@@ -90,7 +93,8 @@ impl Model {
 
     /// Loads what [`load::open_path`] or another source found.
     pub async fn load(opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<Model, Error> {
-        let Opened { checkpoint, config, tokenizer, generation } = opened;
+        let Opened { mut checkpoint, config, tokenizer, generation, .. } = opened;
+        checkpoint.dtype = options.dtype.or(checkpoint.dtype);
         let name = checkpoint.name().to_string();
         let architecture = models::open(&checkpoint, config.as_ref())?;
         let tokenizer_bytes = tokenizer;
@@ -126,7 +130,8 @@ impl Model {
 
     /// Moves the model to another device, from the same files: after [`crate::device::DeviceError::Lost`], or to free a GPU. Its
     /// sessions follow with their next call, from what they keep on the host; batches stay where they are.
-    pub async fn move_to(&self, opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<(), Error> {
+    pub async fn move_to(&self, mut opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<(), Error> {
+        opened.checkpoint.dtype = options.dtype.or(opened.checkpoint.dtype);
         let architecture = models::open(&opened.checkpoint, opened.config.as_ref())?;
         let full = Capacity { tokens: chunk(&*architecture, device), ..self.room(1, self.inner.context_limit.unwrap_or(0)) };
         let tokenizer = opened.tokenizer.unwrap_or_default();

@@ -169,11 +169,11 @@ impl StateFile {
         let mut tensors = Vec::new();
         for (i, tensor) in head.tensors.iter().enumerate() {
             let dtype = tensor.dtype(i)?;
-            let bytes = |len: usize| len.checked_mul(dtype.bytes())?.checked_next_multiple_of(4);
+            let bytes = |len: usize| len.checked_mul(dtype.bytes_of(1))?.checked_next_multiple_of(4);
             let bytes = usize::try_from(tensor.len).ok().and_then(bytes).filter(|n| *n <= rest.len());
             let bytes = bytes.ok_or_else(|| SnapshotError::Length {
                 what: format!("state {}", shown(&tensor.name)),
-                wanted: tensor.len.saturating_mul(dtype.bytes() as u64),
+                wanted: tensor.len.saturating_mul(dtype.bytes_of(1) as u64),
                 found: rest.len() as u64,
             })?;
             let (data, after) = rest.split_at(bytes);
@@ -243,15 +243,16 @@ impl StateFile {
             let words = self.tensors[i].iter().copied();
             // Infinities and what is no number have the largest exponent.
             let bad = match dtype {
-                DType::F16 | DType::BF16 => words.flat_map(halves).position(|half| half & 0x7c00 == 0x7c00),
                 DType::F32 => words.into_iter().position(|word| word & 0x7f80_0000 == 0x7f80_0000),
                 DType::U32 => words.into_iter().position(|word| word as usize >= vocabulary),
+                // A cache; no state is of another type.
+                _ => words.flat_map(halves).position(|half| half & 0x7c00 == 0x7c00),
             };
             if let Some(at) = bad {
                 let found = match dtype {
                     DType::F32 => f32::from_bits(self.tensors[i][at]).to_string(),
                     DType::U32 => self.tensors[i][at].to_string(),
-                    DType::F16 | DType::BF16 => "no finite half".into(),
+                    _ => "no finite half".into(),
                 };
                 return invalid(format!("{} at element {at}", place.name), found, "a finite number or a known token".into());
             }

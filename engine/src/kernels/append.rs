@@ -68,7 +68,7 @@ impl Kernel for Append {
     }
 
     fn cost(&self, io: &Io) -> Cost {
-        let bytes = |o: &Operand| (io.inputs[0].desc.len() * o.desc.dtype.bytes()) as f64;
+        let bytes = |o: &Operand| o.desc.dtype.bytes_of(io.inputs[0].desc.len()) as f64;
         let bytes = io.inputs.iter().chain(&io.outputs).map(bytes).sum();
         Cost { operations: 0.0, least: bytes, moved: bytes }
     }

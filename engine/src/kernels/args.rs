@@ -59,6 +59,9 @@ impl<'a> In<'a> {
             DType::F32 | DType::U32 => Matrix::F32(bytemuck::cast_slice(self.words)),
             DType::F16 => Matrix::F16(bytemuck::cast_slice(self.words)),
             DType::BF16 => Matrix::BF16(bytemuck::cast_slice(self.words)),
+            DType::Q8_0 => Matrix::Q8_0(self.words),
+            DType::Q4_0 => Matrix::Q4_0(self.words),
+            DType::Q4_1 => Matrix::Q4_1(self.words),
         }
     }
 

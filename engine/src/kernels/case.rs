@@ -1,6 +1,7 @@
 //! The cases that a kernel is checked with: shapes, values and the bound of the error.
 
 use super::Op;
+use crate::blocks::{encode, store};
 use crate::step::{Sequence, Step};
 use crate::tensor::{DType, Desc};
 
@@ -86,21 +87,19 @@ impl Fill {
 
     /// The stored words of a whole value.
     pub fn words(&self, desc: &Desc) -> Vec<u32> {
-        let (width, stride) = (desc.width(), desc.stride());
-        let mut bytes = Vec::with_capacity(desc.bytes().next_multiple_of(4));
-        for r in 0..desc.rows() {
-            for c in 0..stride {
-                let x = if c < width { self.value(r * width + c) } else { 0.0 };
-                match desc.dtype {
-                    DType::F32 => bytes.extend_from_slice(&x.to_le_bytes()),
-                    DType::F16 => bytes.extend_from_slice(&half::f16::from_f32(x).to_le_bytes()),
-                    DType::BF16 => bytes.extend_from_slice(&half::bf16::from_f32(x).to_le_bytes()),
-                    DType::U32 => bytes.extend_from_slice(&(x as u32).to_le_bytes()),
-                }
+        let (width, row_bytes) = (desc.width(), desc.row_bytes());
+        let mut words = vec![0u32; desc.bytes().div_ceil(4)];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        for (r, row) in bytes.chunks_mut(row_bytes).enumerate().take(desc.rows()) {
+            let values: Vec<f32> = (r * width..(r + 1) * width).map(|i| self.value(i)).collect();
+            let mut encoded = Vec::new();
+            match desc.dtype {
+                DType::U32 => values.iter().for_each(|x| encoded.extend((*x as u32).to_le_bytes())),
+                dtype => encode(dtype, &values, &mut encoded).expect("cases have values that every type holds"),
             }
+            store(desc.dtype, &encoded, row);
         }
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytemuck::pod_collect_to_vec(&bytes)
+        words
     }
 }
 

@@ -10,24 +10,36 @@ use crate::vector::widen;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embed;
 
-/// Refuses what is no weight matrix with rows of `width`.
+/// Refuses what is no weight matrix with rows of `width`, or of whole blocks.
 pub(super) fn expect_matrix(inputs: &[&Desc], input: usize, width: Option<usize>) -> Result<(), OpError> {
     let d = inputs[input];
-    let fits = d.shape.len() == 2 && d.axis == Axis::Fixed && d.dtype != DType::U32;
-    if fits && width.is_none_or(|width| d.width() == width) {
-        return Ok(());
+    let fits = d.shape.len() == 2 && d.axis == Axis::Fixed && DType::WEIGHTS.contains(&d.dtype);
+    if !fits || width.is_some_and(|width| d.width() != width) {
+        let width = width.map_or("width".to_string(), |w| w.to_string());
+        let types: Vec<&str> = DType::WEIGHTS.iter().map(|t| t.name()).collect();
+        return Err(OpError::input(inputs, input, format!("[rows, {width}] of one of {}", types.join(", "))));
     }
-    let width = width.map_or("width".to_string(), |w| w.to_string());
-    Err(OpError::input(inputs, input, format!("f32, f16 or bf16 [rows, {width}]")))
+    if !d.width().is_multiple_of(d.dtype.block()) {
+        return Err(OpError::input(inputs, input, format!("a width of whole blocks of {}", d.dtype.block())));
+    }
+    Ok(())
 }
 
-/// The filling of the weight hole for `w`.
-pub(super) fn weight_format(w: &Operand) -> &'static str {
-    match w.desc.dtype {
+/// Fills the weight hole for `w`.
+pub(super) fn with_weight(launch: Launch, w: &Operand) -> Launch {
+    let format = match w.desc.dtype {
         DType::F16 => "weight_f16",
         DType::BF16 => "weight_bf16",
-        _ if w.by_fours() => "weight_f32",
-        _ => "weight_f32_scalar",
+        DType::Q8_0 => "weight_q8_0",
+        DType::Q4_0 => "weight_q4_0",
+        DType::Q4_1 => "weight_q4_1",
+        DType::F32 | DType::U32 if w.by_fours() => "weight_f32",
+        DType::F32 | DType::U32 => "weight_f32_scalar",
+    };
+    let launch = launch.part(format).size("W_STRIDE", w.stride);
+    match w.desc.dtype.quant_words(w.desc.width()) {
+        0 => launch,
+        words => launch.size("W_SCALES", words),
     }
 }
 
@@ -50,8 +62,7 @@ impl Kernel for Embed {
         let table = &io.inputs[1];
         let y = &io.outputs[0].desc;
         let grid = Grid(vec![Extent::fixed(y.width().div_ceil(4), 64), Extent::new(Live::Tokens, 1)]);
-        let launch = Launch::new("embed", grid).part(weight_format(table)).bind(&["ids", "w", "y"]);
-        vec![launch.size("WIDTH", y.width()).size("W_STRIDE", table.stride)]
+        vec![with_weight(Launch::new("embed", grid), table).bind(&["ids", "w", "y"]).size("WIDTH", y.width())]
     }
 
     fn reference(&self, args: &mut Args<'_>) {
@@ -68,7 +79,7 @@ impl Kernel for Embed {
 
     fn cost(&self, io: &Io) -> Cost {
         let y = (io.outputs[0].desc.len() * 4) as f64;
-        let bytes = y + (io.outputs[0].desc.len() * io.inputs[1].desc.dtype.bytes()) as f64;
+        let bytes = y + io.inputs[1].desc.dtype.bytes_of(io.outputs[0].desc.len()) as f64;
         Cost { operations: 0.0, least: bytes, moved: bytes }
     }
 }
@@ -81,6 +92,12 @@ pub fn cases() -> Vec<Case> {
         Case::new(format!("{rows} of {dtype}[{n}, {width}]"), Embed, rows, vec![ids, table]).bound(0.0)
     };
     let mut cases = Vec::new();
+    // Nothing is summed, and every type but q4_1 holds a number of at most 24 bits: the table's values come out as they are. Where
+    // q4_1 adds its minimum, the one rounding is that of the reference.
+    for dtype in [DType::Q8_0, DType::Q4_0, DType::Q4_1] {
+        cases.extend([case(1, 1, 32, dtype), case(5, 9, 96, dtype), case(3, 30, 256, dtype), case(2, 5, 288, dtype)]);
+        cases.push(case(65_600, 11, 32, dtype).thorough());
+    }
     for dtype in [DType::F32, DType::F16, DType::BF16] {
         cases.extend([case(1, 1, 1, dtype), case(5, 9, 7, dtype), case(3, 30, 256, dtype), case(2, 5, 258, dtype)]);
         cases.push(case(65_600, 11, 4, dtype).thorough());

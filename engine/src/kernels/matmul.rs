@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::embed::{expect_matrix, weight_format};
+use super::embed::{expect_matrix, with_weight};
 use super::*;
 use crate::vector::{View, product, widen};
 
@@ -35,7 +35,7 @@ pub(super) fn cost_product(io: &Io, residual: bool, moved: impl Fn(f64, f64, f64
     if residual {
         cost = cost.and_read(y);
     }
-    let (x_bytes, w_bytes) = ((x.len() * 4) as f64, (w.len() * w.dtype.bytes()) as f64);
+    let (x_bytes, w_bytes) = ((x.len() * 4) as f64, w.dtype.bytes_of(w.len()) as f64);
     cost.moved = moved(x_bytes, w_bytes, cost.least - x_bytes - w_bytes);
     cost
 }
@@ -55,9 +55,8 @@ impl Matmul {
             Extent::new(Live::Part, (THREADS * columns) as u32),
             Extent::new(Live::of(x.desc.axis, x.desc.rows()), (THREADS * rows) as u32),
         ]);
-        Launch::new("matmul", grid)
+        with_weight(Launch::new("matmul", grid), w)
             .bind(&["x", "w", "y"])
-            .part(weight_format(w))
             .part(row_format(x))
             .part(if self.residual { "store_residual" } else { "store_plain" })
             .constant("TILE_ROWS", rows)
@@ -68,7 +67,6 @@ impl Matmul {
             .size("AXIS", x.desc.axis as usize)
             .size("X_STRIDE", x.stride)
             .size("X_OFFSET", x.offset)
-            .size("W_STRIDE", w.stride)
     }
 }
 
@@ -168,9 +166,14 @@ impl<'a> Columns<'a> {
 /// The cases of either product.
 pub(super) fn cases_product(rows: &[usize], op: impl Fn(bool) -> Op) -> Vec<Case> {
     let mut cases = Vec::new();
-    for dtype in [DType::F32, DType::F16, DType::BF16] {
+    for dtype in DType::WEIGHTS {
+        // Rows of blocks end with a whole word of scales or in the middle of one.
+        let sizes: &[(usize, usize)] = match dtype.is_quantised() {
+            false => &[(1, 1), (7, 5), (16, 64), (63, 63), (65, 65), (260, 129)],
+            true => &[(32, 1), (64, 5), (96, 64), (128, 63), (160, 65), (288, 129)],
+        };
         for (i, &rows) in rows.iter().enumerate() {
-            for (k, n) in [(1, 1), (7, 5), (16, 64), (63, 63), (65, 65), (260, 129)] {
+            for &(k, n) in sizes {
                 let residual = (i + n) % 2 == 0;
                 let mut inputs = vec![
                     CaseInput::activation(Desc::tokens(rows, k), Fill::uniform(1, 1.0)),

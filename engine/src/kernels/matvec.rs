@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::embed::weight_format;
+use super::embed::with_weight;
 use super::matmul::{Columns, cases_product, cost_product, infer_product, row_format};
 use super::rms_norm::RmsNorm;
 use super::*;
@@ -46,8 +46,7 @@ impl Kernel for Matvec {
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let (x, w, y) = (&io.inputs[0], &io.inputs[1], &io.outputs[0]);
         let grid = Grid(vec![Extent::new(Live::Part, OUTPUTS), Extent::new(Live::of(x.desc.axis, x.desc.rows()), 1)]);
-        let launch = Launch::new("matvec", grid)
-            .part(weight_format(w))
+        let launch = with_weight(Launch::new("matvec", grid), w)
             .part(row_format(x))
             .part(if self.residual { "store_residual" } else { "store_plain" })
             .size("K", x.desc.width())
@@ -55,8 +54,7 @@ impl Kernel for Matvec {
             .size("ROWS", x.desc.rows())
             .size("AXIS", x.desc.axis as usize)
             .size("X_STRIDE", x.stride)
-            .size("X_OFFSET", x.offset)
-            .size("W_STRIDE", w.stride);
+            .size("X_OFFSET", x.offset);
         vec![match &self.norm {
             Some(norm) => {
                 launch.bind(&["x", "w", "norm", "y"]).part("prologue_rms").part("workgroup_sum").set("EPS", norm.eps)

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Checkpoint, LoadError, Reading, Source, safetensors, stream, truncated};
+use super::{Checkpoint, LoadError, Reading, Source, gguf, safetensors, stream, truncated};
 
 /// The largest tokenizer or index that is read whole.
 const MAX_TEXT: u64 = 64 << 20;
@@ -72,15 +72,17 @@ impl Source for FileSource {
 pub struct Opened {
     /// The weights.
     pub checkpoint: Checkpoint,
-    /// `config.json`, if there is one.
+    /// `config.json`, or what a GGUF says in its place, if there is one.
     pub config: Option<serde_json::Value>,
     /// `tokenizer.json`, if there is one.
     pub tokenizer: Option<Vec<u8>>,
     /// `generation_config.json`, if there is one.
     pub generation: Option<serde_json::Value>,
+    /// The template of a chat, in Jinja, if there is one: that of `chat_template.jinja` or `tokenizer_config.json`.
+    pub chat_template: Option<String>,
 }
 
-/// Opens a model: a folder in the Hugging Face layout or with the authors' stream, or one of its weight files.
+/// Opens a model: a folder in the Hugging Face layout, with the authors' stream or with a GGUF, or one of its weight files.
 pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
     let metadata = std::fs::metadata(path).map_err(|e| io_error(path, e))?;
     let (folder, files) = if metadata.is_dir() {
@@ -89,7 +91,12 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         (folder.to_path_buf(), vec![path.to_path_buf()])
     };
-    let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default() };
+    if let [file] = &files[..]
+        && is_gguf(file)
+    {
+        return gguf::open(Box::new(FileSource::open(file)?)).await;
+    }
+    let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default(), dtype: None };
     for (i, file) in files.iter().enumerate() {
         let source = FileSource::open(file)?;
         let tensors = if file.extension().is_some_and(|e| e == "safetensors") {
@@ -97,7 +104,7 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         } else if is_stream(file) {
             stream::catalogue(&source).await?
         } else {
-            let wanted = "a .safetensors file, a streaming_train_state or a folder with one of them";
+            let wanted = "a .safetensors file, a .gguf, a streaming_train_state or a folder with one of them";
             return Err(LoadError::invalid(&file.display().to_string(), "the kind of file", "unknown", wanted));
         };
         for (name, info) in tensors {
@@ -118,6 +125,7 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         Ok(Some(value))
     };
     Ok(Opened {
+        chat_template: chat_template(&folder)?,
         config: json("config.json")?,
         generation: json("generation_config.json")?,
         tokenizer: text(&folder.join("tokenizer.json"), MAX_TEXT)?,
@@ -148,6 +156,24 @@ fn standard(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The chat template beside a checkpoint.
+fn chat_template(folder: &Path) -> Result<Option<String>, LoadError> {
+    let invalid = |name: &str, found: String, wanted: &str| {
+        LoadError::invalid(&folder.join(name).display().to_string(), "its content", found, wanted)
+    };
+    if let Some(bytes) = text(&folder.join("chat_template.jinja"), MAX_CONFIG)? {
+        return String::from_utf8(bytes).map(Some).map_err(|e| invalid("chat_template.jinja", e.to_string(), "UTF-8"));
+    }
+    let Some(bytes) = text(&folder.join("tokenizer_config.json"), MAX_CONFIG)? else { return Ok(None) };
+    let config: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| invalid("tokenizer_config.json", e.to_string(), "JSON"))?;
+    Ok(config.get("chat_template").and_then(|t| t.as_str()).map(String::from))
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+}
+
 fn is_stream(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("streaming_"))
 }
@@ -163,7 +189,7 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut found: Vec<PathBuf> = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| io_error(folder, e))?.path();
-        if path.is_file() && (path.extension().is_some_and(|e| e == "safetensors") || is_stream(&path)) {
+        if path.is_file() && (path.extension().is_some_and(|e| e == "safetensors") || is_gguf(&path) || is_stream(&path)) {
             found.push(path);
         }
     }

@@ -7,8 +7,8 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{LoadError, Source, TensorInfo, checked_len};
+use crate::blocks::Format;
 use crate::quote::shown;
-use crate::tensor::DType;
 
 /// The longest header that is read; the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -86,10 +86,10 @@ pub fn parse(
     let mut tensors = BTreeMap::new();
     let mut ranges = Vec::new();
     for (tensor, entry) in entries {
-        let dtype = match entry.dtype.as_str() {
-            "F32" => DType::F32,
-            "F16" => DType::F16,
-            "BF16" => DType::BF16,
+        let format = match entry.dtype.as_str() {
+            "F32" => Format::F32,
+            "F16" => Format::F16,
+            "BF16" => Format::BF16,
             other => return Err(invalid(&format!("the type of {tensor}"), other.into(), "F32, F16 or BF16")),
         };
         let len = checked_len(&entry.shape).ok_or_else(|| {
@@ -97,7 +97,7 @@ pub fn parse(
             invalid(&format!("the shape of {tensor}"), format!("{sizes:?}"), "a shape that fits in memory")
         })?;
         let (start, end) = entry.data_offsets;
-        let bytes = (len * dtype.bytes()) as u64;
+        let bytes = format.bytes_of(len);
         if end.checked_sub(start) != Some(bytes) {
             return Err(invalid(&format!("the data range of {tensor}"), format!("{start}..{end}"), &format!("{bytes} bytes")));
         }
@@ -108,7 +108,7 @@ pub fn parse(
         if bytes > 0 {
             ranges.push((start, end, tensor.clone()));
         }
-        tensors.insert(tensor, TensorInfo { dtype, shape: entry.shape, file, offset: data + start, transposed: false });
+        tensors.insert(tensor, TensorInfo::plain(format, entry.shape, file, data + start));
     }
     ranges.sort();
     for pair in ranges.windows(2) {

@@ -6,9 +6,9 @@ use std::io::Cursor;
 
 use rmp::decode::{self, RmpRead};
 
-use super::{LoadError, Source, TensorInfo, checked_len};
+use super::{Form, LoadError, Source, TensorInfo, checked_len};
+use crate::blocks::Format;
 use crate::quote::shown;
-use crate::tensor::DType;
 
 /// Bytes that hold any pair's head: the path, and the lengths before the data.
 const HEAD: usize = 4096;
@@ -146,17 +146,17 @@ pub async fn catalogue(source: &dyn Source) -> Result<BTreeMap<String, TensorInf
 fn tensor(file: &str, path: &str, array: &ArrayHead, start: u64) -> Result<Option<(String, TensorInfo)>, LoadError> {
     let invalid =
         |what: &str, found: String, wanted: String| Err(LoadError::invalid(file, format!("the {what} of {path}"), found, wanted));
-    let dtype = match array.dtype.as_str() {
-        "float32" => DType::F32,
-        "float16" => DType::F16,
-        "bfloat16" => DType::BF16,
+    let format = match array.dtype.as_str() {
+        "float32" => Format::F32,
+        "float16" => Format::F16,
+        "bfloat16" => Format::BF16,
         other => return invalid("type", other.into(), "float32, float16 or bfloat16".into()),
     };
     let Some(len) = checked_len(&array.shape) else {
         return invalid("shape", format!("{:?}", array.shape), "a shape that fits in memory".into());
     };
-    if array.length != (len * dtype.bytes()) as u64 {
-        return invalid("data", format!("{} bytes", array.length), format!("{} bytes", len * dtype.bytes()));
+    if array.length != format.bytes_of(len) {
+        return invalid("data", format!("{} bytes", array.length), format!("{} bytes", format.bytes_of(len)));
     }
     let inner = path.trim_start_matches("params/");
     let inner = inner.strip_prefix("model/").unwrap_or(inner);
@@ -164,14 +164,14 @@ fn tensor(file: &str, path: &str, array: &ArrayHead, start: u64) -> Result<Optio
         return invalid("name", inner.into(), "a parameter of a TTT language model".into());
     };
     let s = &array.shape;
-    let (shape, transposed) = match (layout, s.len()) {
-        (Layout::AsIs, _) => (s.clone(), false),
-        (Layout::Transposed, 2) => (vec![s[1], s[0]], true),
-        (Layout::Conv, 3) if s[1] == 1 => (vec![s[2], 1, s[0]], true),
-        (Layout::HeadColumn, 3) if s[2] == 1 => (vec![s[0], 1, s[1]], false),
+    let (shape, form) = match (layout, s.len()) {
+        (Layout::AsIs, _) => (s.clone(), Form::Plain),
+        (Layout::Transposed, 2) => (vec![s[1], s[0]], Form::Transposed),
+        (Layout::Conv, 3) if s[1] == 1 => (vec![s[2], 1, s[0]], Form::Transposed),
+        (Layout::HeadColumn, 3) if s[2] == 1 => (vec![s[0], 1, s[1]], Form::Plain),
         _ => return invalid("shape", format!("{s:?}"), "the axes of that parameter".into()),
     };
-    Ok(Some((name, TensorInfo { dtype, shape, file: 0, offset: start + array.data, transposed })))
+    Ok(Some((name, TensorInfo { format, shape, file: 0, offset: start + array.data, form })))
 }
 
 /// How the stream lays a parameter out.

@@ -1,11 +1,18 @@
 //! Tensors on their way from a file to a device: read in pieces, checked, converted, laid out as the plan wants them.
 
-use half::{bf16, f16};
-
-use super::{Checkpoint, LoadError, PIECE, TensorInfo};
+use super::{Checkpoint, Form, LoadError, PIECE, TensorInfo};
+use crate::blocks::{Format, bad_scale, decode, encode, store};
 use crate::graph::{Pack, Weight};
 use crate::plan::PlanWeight;
 use crate::tensor::DType;
+
+/// The type in which a tensor with rows of `columns` is held and written where `wanted` was asked for: that of projections and of the
+/// embedding, f16 if their rows are no whole blocks of it; all else is small, and f32.
+pub fn matrix_type(name: &str, wanted: DType, columns: usize) -> DType {
+    const MATRICES: [&str; 5] =
+        ["_proj.weight", "embed_tokens.weight", "embeddings.weight", "lm_head.weight", "learnable_ttt_lr_weight"];
+    if MATRICES.iter().any(|end| name.ends_with(end)) { wanted.whole(columns) } else { DType::F32 }
+}
 
 /// The words of rows `first .. first + count` of a planned weight, converted from the checkpoint.
 pub async fn weight_rows(
@@ -34,10 +41,11 @@ pub async fn weight_rows(
                 let in_one_row = *pack == Pack::Stacked && desc.rows() == 1;
                 let (from, to) = (first.max(row), (first + count).min(row + tensor_rows));
                 if from < to {
-                    let data = read(checkpoint, name, info, (from - row) * tensor_width, (to - from) * tensor_width).await?;
-                    for (i, source) in data.chunks(tensor_width).enumerate() {
-                        let start = (from - first + i) * row_bytes + column * desc.dtype.bytes();
-                        write(source, desc.dtype, &mut bytes[start..start + tensor_width * desc.dtype.bytes()]);
+                    let (start, len) = ((from - row) * tensor_width, (to - from) * tensor_width);
+                    let data = read_as(checkpoint, name, info, desc.dtype, start, len).await?;
+                    for (i, source) in data.chunks(desc.dtype.bytes_of(tensor_width)).enumerate() {
+                        let place = (from - first + i) * row_bytes;
+                        store(desc.dtype, source, &mut bytes[place + desc.dtype.bytes_of(column)..place + row_bytes]);
                     }
                 }
                 match pack {
@@ -51,22 +59,61 @@ pub async fn weight_rows(
     Ok(bytemuck::pod_collect_to_vec(&bytes))
 }
 
-/// `count` elements of a tensor from element `start` on, in the Hugging Face order, as floats.
+/// `count` elements of a tensor from element `start` on, in the Hugging Face order, encoded as `dtype`: the file's own bytes where
+/// it has them so, else rounded.
+pub(super) async fn read_as(
+    checkpoint: &Checkpoint,
+    name: &str,
+    info: &TensorInfo,
+    dtype: DType,
+    start: usize,
+    count: usize,
+) -> Result<Vec<u8>, LoadError> {
+    let file = checkpoint.sources[info.file].name();
+    let own = info.format == Format::from(dtype) && info.form == Form::Plain && dtype.is_quantised();
+    if own && start.is_multiple_of(dtype.block()) && count.is_multiple_of(dtype.block()) {
+        let offset = info.offset + info.format.bytes_of(start);
+        let bytes = checkpoint.sources[info.file].read(offset, dtype.bytes_of(count)).await?;
+        return match bad_scale(info.format, &bytes) {
+            Some(bad) => Err(LoadError::NotFinite { file: file.into(), name: name.into(), element: (start + bad) as u64 }),
+            None => Ok(bytes),
+        };
+    }
+    let values = read(checkpoint, name, info, start, count).await?;
+    let mut bytes = Vec::new();
+    encode(dtype, &values, &mut bytes).map_err(|i| {
+        let wanted = format!("at most 65504 in size to be held as {dtype}; f32 holds it");
+        LoadError::invalid(file, format!("element {} of {name}", start + i), values[i], wanted)
+    })?;
+    Ok(bytes)
+}
+
+/// The same as floats.
 async fn read(checkpoint: &Checkpoint, name: &str, info: &TensorInfo, start: usize, count: usize) -> Result<Vec<f32>, LoadError> {
     let mut out = vec![0f32; count];
-    if !info.transposed {
-        read_range(checkpoint, name, info, start, &mut out).await?;
-        return Ok(out);
-    }
-    // The file holds [columns, rows]: each stored row is one column here.
-    let columns = info.shape[1..].iter().product::<usize>();
-    let rows = info.shape[0];
-    let (first, n) = (start / columns, count / columns);
-    let mut stored = vec![0f32; n];
-    for column in 0..columns {
-        read_range(checkpoint, name, info, column * rows + first, &mut stored).await?;
-        for (r, x) in stored.iter().enumerate() {
-            out[r * columns + column] = *x;
+    match info.form {
+        Form::Plain => read_range(checkpoint, name, info, start, &mut out).await?,
+        Form::NegativeExp => {
+            read_range(checkpoint, name, info, start, &mut out).await?;
+            if let Some(i) = out.iter().position(|a| *a >= 0.0) {
+                let file = checkpoint.sources[info.file].name();
+                return Err(LoadError::invalid(file, format!("element {} of {name}", start + i), out[i], "a negative number"));
+            }
+            // Through f64, so that the logarithm of a rounded power is the number that it was made of wherever f32 can tell.
+            out.iter_mut().for_each(|a| *a = f64::from(-*a).ln() as f32);
+        }
+        Form::Transposed => {
+            // The file holds [columns, rows]: each stored row is one column here.
+            let columns = info.shape[1..].iter().product::<usize>();
+            let rows = info.shape[0];
+            let (first, n) = (start / columns, count / columns);
+            let mut stored = vec![0f32; n];
+            for column in 0..columns {
+                read_range(checkpoint, name, info, column * rows + first, &mut stored).await?;
+                for (r, x) in stored.iter().enumerate() {
+                    out[r * columns + column] = *x;
+                }
+            }
         }
     }
     Ok(out)
@@ -80,12 +127,19 @@ async fn read_range(
     start: usize,
     out: &mut [f32],
 ) -> Result<(), LoadError> {
-    let size = info.dtype.bytes();
+    let (len, size) = info.format.block();
     let mut element = start;
-    for piece in out.chunks_mut(PIECE / size) {
-        let offset = info.offset + (element * size) as u64;
-        let bytes = checkpoint.sources[info.file].read(offset, piece.len() * size).await?;
-        decode(info.dtype, &bytes, piece);
+    for piece in out.chunks_mut(PIECE / size * len) {
+        // The blocks that hold the piece; only a row that is no whole blocks starts or ends within one.
+        let (first, end) = (element / len, (element + piece.len()).div_ceil(len));
+        let bytes = checkpoint.sources[info.file].read(info.offset + (first * size) as u64, (end - first) * size).await?;
+        if element == first * len && piece.len() == (end - first) * len {
+            decode(info.format, &bytes, piece);
+        } else {
+            let mut whole = vec![0f32; (end - first) * len];
+            decode(info.format, &bytes, &mut whole);
+            piece.copy_from_slice(&whole[element - first * len..][..piece.len()]);
+        }
         if let Some(bad) = piece.iter().position(|x| x.to_bits() & 0x7f80_0000 == 0x7f80_0000) {
             let file = checkpoint.sources[info.file].name().into();
             return Err(LoadError::NotFinite { file, name: name.into(), element: (element + bad) as u64 });
@@ -93,22 +147,4 @@ async fn read_range(
         element += piece.len();
     }
     Ok(())
-}
-
-fn decode(dtype: DType, bytes: &[u8], out: &mut [f32]) {
-    let (pairs, fours) = (bytes.as_chunks::<2>().0, bytes.as_chunks::<4>().0);
-    match dtype {
-        DType::F16 => out.iter_mut().zip(pairs).for_each(|(x, b)| *x = f16::from_le_bytes(*b).to_f32()),
-        DType::BF16 => out.iter_mut().zip(pairs).for_each(|(x, b)| *x = bf16::from_le_bytes(*b).to_f32()),
-        DType::F32 | DType::U32 => out.iter_mut().zip(fours).for_each(|(x, b)| *x = f32::from_le_bytes(*b)),
-    }
-}
-
-/// Writes floats as `dtype`, which holds them exactly or is what the caller chose to round to.
-fn write(source: &[f32], dtype: DType, out: &mut [u8]) {
-    match dtype {
-        DType::F16 => out.as_chunks_mut::<2>().0.iter_mut().zip(source).for_each(|(b, x)| *b = f16::from_f32(*x).to_le_bytes()),
-        DType::BF16 => out.as_chunks_mut::<2>().0.iter_mut().zip(source).for_each(|(b, x)| *b = bf16::from_f32(*x).to_le_bytes()),
-        DType::F32 | DType::U32 => out.as_chunks_mut::<4>().0.iter_mut().zip(source).for_each(|(b, x)| *b = x.to_le_bytes()),
-    }
 }

@@ -112,7 +112,7 @@ impl StateLayout {
         let mut ranges = self.ranges(state, sequence * rows, rows);
         if place.grows {
             // One row of the state, and so one range.
-            let bytes = place.desc.dtype.bytes() * place.used_len(sequences, position);
+            let bytes = place.desc.dtype.bytes_of(place.used_len(sequences, position));
             ranges.iter_mut().for_each(|range| range.2 = bytes as u64);
             ranges.retain(|range| range.2 > 0);
         }

@@ -1,0 +1,14 @@
+// Weight format: blocks of 32 four-bit integers q with a half-precision scale d, w = d (q - 8). Rows of W_STRIDE words: 16 bytes a block, byte i
+// holding elements i (low bits) and i + 16; from word W_SCALES on the scales, two to a word (engine/src/tensor.rs).
+alias Weight = u32;
+
+override W_STRIDE: u32;
+override W_SCALES: u32;
+
+// w[row, k .. k + 4], k a multiple of four.
+fn weight4(row: u32, k: u32) -> vec4<f32> {
+    let start = row * W_STRIDE;
+    let packed = w[start + (k / 32u) * 4u + (k % 16u) / 4u] >> (4u * ((k / 16u) % 2u));
+    let d = unpack2x16float(w[start + W_SCALES + k / 64u] >> (16u * ((k / 32u) % 2u))).x;
+    return d * (vec4<f32>((vec4(packed) >> vec4(0u, 8u, 16u, 24u)) & vec4(15u)) - 8.0);
+}
