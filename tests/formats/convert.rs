@@ -39,7 +39,15 @@ fn made(config: Json, shapes: &[(&str, &[usize])]) -> Fixture {
         (0..len).map(|i| if name.ends_with("A_log") { log(i) } else { number(i) }).collect()
     };
     let tensors = shapes.iter().map(|(name, shape)| (name.to_string(), (shape.to_vec(), values(name, shape.iter().product()))));
-    Fixture { name: "made".into(), config, tensors: tensors.collect(), ids: vec![], positions: vec![], logits: vec![] }
+    Fixture {
+        name: "made".into(),
+        config,
+        tensors: tensors.collect(),
+        ids: vec![],
+        positions: vec![],
+        logits: vec![],
+        bound: 0.0,
+    }
 }
 
 fn llama() -> Fixture {
