@@ -1,4 +1,5 @@
-// y[t, f · CHANNELS + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − TAPS + 1 + k, c]; rows before the run come from the window
+// y[t, f · CHANNELS + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − TAPS + 1 + k, c], then the activation and the epilogue; rows before
+// the run come from the window
 //
 //   x       [tokens, CHANNELS]               read
 //   w       [FILTERS · CHANNELS, TAPS]       read
@@ -49,7 +50,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
                 for (var k = 0u; k < TAPS; k++) {
                     sum += w[filter_channel * TAPS + k] * row_back(sequence, t, PAST - k, c);
                 }
-                store(row + filter_channel, sum);
+                store(row + filter_channel, activated(sum));
             }
         }
     }

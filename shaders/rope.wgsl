@@ -1,8 +1,8 @@
-// (y₂ᵢ, y₂ᵢ₊₁) = (x₂ᵢ, x₂ᵢ₊₁) turned by the angle of pair i at the position in the mini-batch
+// (y_i, y_j) = (x_i, x_j) turned by the angle of their pair at the token's position; j is DISTANCE after i
 //
-//   x      [tokens, WIDTH]     read
-//   table  [PERIOD, HEAD_DIM]  read        cos and sin of each pair, side by side
-//   y      [tokens, WIDTH]     read_write
+//   x      [tokens, WIDTH]    read
+//   table  [rows, HEAD_DIM]   read        cos and sin of each pair, side by side
+//   y      [tokens, WIDTH]    read_write
 //
 // One invocation an element; a workgroup of 256 stays within a row.
 
@@ -10,7 +10,7 @@ override WIDTH: u32;
 override ROWS: u32;
 override AXIS: u32;
 override HEAD_DIM: u32;
-override PERIOD: u32;
+override DISTANCE: u32;
 override X_STRIDE: u32;
 override X_OFFSET: u32;
 
@@ -27,12 +27,13 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     if row < live_rows(AXIS, ROWS) && column < WIDTH {
         let sequence = sequence_of(row);
         let position = step.sequence[sequence].position + row - step.sequence[sequence].first_row;
-        let even = column & ~1u;
-        let turn = (position % PERIOD) * HEAD_DIM + even % HEAD_DIM;
-        let i = X_OFFSET + row * X_STRIDE + even;
+        // Within the head: blocks of DISTANCE first elements of pairs, and as many second ones.
+        let block = (column % HEAD_DIM) / DISTANCE;
+        let turned = turn(position, (block / 2u) * DISTANCE + column % HEAD_DIM % DISTANCE);
+        let second = block % 2u == 1u;
+        let i = X_OFFSET + row * X_STRIDE + column - select(0u, DISTANCE, second);
         let a = x[i];
-        let b = x[i + 1u];
-        let turned = select(a * table[turn] - b * table[turn + 1u], b * table[turn] + a * table[turn + 1u], column != even);
-        y[row * WIDTH + column] = turned;
+        let b = x[i + DISTANCE];
+        y[row * WIDTH + column] = select(a * turned.x - b * turned.y, b * turned.x + a * turned.y, second);
     }
 }

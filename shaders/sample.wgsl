@@ -78,17 +78,29 @@ fn join64(low: u32, high: u32) -> vec2<u32> {
     return add64(vec2(high << 14u, high >> 18u), vec2(low, 0u));
 }
 
-// 2^−y in units of 2⁻²⁸, rounded to nearest: e^−a for a = fraction · ln 2 by the Taylor series in Horner's form.
+// A term of the Taylor series of e^−a in Horner's form, in units of 2⁻³¹.
+fn term(a: u32, r: u32, n: u32) -> u32 {
+    return 0x80000000u - mul_high(a, r) / n;
+}
+
+// 2^−y in units of 2⁻²⁸, rounded to nearest: e^−a for a = fraction · ln 2. Unrolled, so that the divisors are constants (and
+// because lavapipe ends a shader's loops after 65,535 rounds of all of them).
 fn weight(y: f32) -> u32 {
     if y >= 29.0 {
         return 0u;
     }
     let t = u32(y * 67108864.0);
     let a = mul_high(t << 6u, 0xb17217f8u);
-    var r = 0x80000000u;
-    for (var n = 10u; n > 0u; n--) {
-        r = 0x80000000u - mul_high(a, r) / n;
-    }
+    var r = term(a, 0x80000000u, 10u);
+    r = term(a, r, 9u);
+    r = term(a, r, 8u);
+    r = term(a, r, 7u);
+    r = term(a, r, 6u);
+    r = term(a, r, 5u);
+    r = term(a, r, 4u);
+    r = term(a, r, 3u);
+    r = term(a, r, 2u);
+    r = term(a, r, 1u);
     let shift = (t >> 26u) + 3u;
     return min((r + (1u << (shift - 1u))) >> shift, 0x0fffffffu);
 }

@@ -1,4 +1,4 @@
-//! Models whose weights follow from a rule, with the logits that independent implementations computed in f64.
+//! Small models, stored or with weights that follow from a rule, with the logits that independent implementations computed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,7 +40,13 @@ pub struct Fixture {
     pub positions: Vec<usize>,
     /// Their logits.
     pub logits: Vec<Vec<f32>>,
+    /// Largest error allowed, as a share of the largest logit.
+    pub bound: f32,
 }
+
+/// The bound for what learns while it reads, and for what only carries a state: 1e-3 on logits of up to 20.
+const TTT_BOUND: f32 = 2e-4;
+const CARRY_BOUND: f32 = 5e-5;
 
 /// One tensor's place in the rule.
 #[derive(Deserialize)]
@@ -109,15 +115,50 @@ pub fn golden() -> Vec<Fixture> {
         let name = format!("golden {} {}", config["ttt_layer_type"], config["use_gate"]);
         let positions: Vec<usize> = parse(&case["positions"]);
         let logits = positions.iter().map(|p| parse(&case["logits_f64"][p.to_string()])).collect();
-        Fixture { name, config, tensors, ids: ids.clone(), positions, logits }
+        Fixture { name, config, tensors, ids: ids.clone(), positions, logits, bound: TTT_BOUND }
     };
     file["cases"].as_array().expect("a list of cases").iter().map(case).collect()
 }
 
-/// The cases that `ttt/make.py` made with the oracle in f64: all logits at all positions.
+/// The cases that `ttt/make.py` made with the oracle and `mamba/make.py` with the published models, in f64.
 pub fn made_cases() -> Vec<Fixture> {
-    let file = json("ttt/cases.json");
-    let bytes = std::fs::read(path("ttt/logits.bin")).expect("the logits beside the cases");
+    let mut made = cases("ttt", TTT_BOUND);
+    made.extend(cases("mamba", CARRY_BOUND));
+    made
+}
+
+/// Llama models: the two stored checkpoints with numbers of the public implementation, then the cases that `llama/make.py` made.
+pub fn llama() -> Vec<Fixture> {
+    let stored = ["mha-tied", "gqa-untied"].map(|name| stored(&format!("llama/{name}"), CARRY_BOUND));
+    stored.into_iter().chain(cases("llama", CARRY_BOUND)).collect()
+}
+
+/// A stored checkpoint with its `golden.json`.
+fn stored(folder: &str, bound: f32) -> Fixture {
+    let bytes = std::fs::read(path(&format!("{folder}/model.safetensors"))).expect("the stored weights");
+    let (head, data) = bytes[8..].split_at(u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize);
+    let head: BTreeMap<String, Value> = serde_json::from_slice(head).expect("a header");
+    let tensor = |(name, info): (&String, &Value)| {
+        let [start, end]: [usize; 2] = parse(&info["data_offsets"]);
+        let values = data[start..end].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        (name.clone(), (parse(&info["shape"]), values))
+    };
+    let golden = json(&format!("{folder}/golden.json"));
+    Fixture {
+        name: folder.into(),
+        config: json(&format!("{folder}/config.json")),
+        tensors: head.iter().filter(|(name, _)| *name != "__metadata__").map(tensor).collect(),
+        ids: parse(&golden["ids"]),
+        positions: parse(&golden["positions"]),
+        logits: parse(&golden["logits"]),
+        bound,
+    }
+}
+
+/// The cases of a `make.py`: all logits at all positions.
+fn cases(folder: &str, bound: f32) -> Vec<Fixture> {
+    let file = json(&format!("{folder}/cases.json"));
+    let bytes = std::fs::read(path(&format!("{folder}/logits.bin"))).expect("the logits beside the cases");
     let case = |case: &Value| {
         let shape: [usize; 2] = parse(&case["logits"]["shape"]);
         let offset: usize = parse(&case["logits"]["offset"]);
@@ -130,9 +171,15 @@ pub fn made_cases() -> Vec<Fixture> {
             ids: parse(&case["ids"]),
             positions: (0..shape[0]).collect(),
             logits: floats.chunks(shape[1]).map(<[f32]>::to_vec).collect(),
+            bound,
         }
     };
     file.as_array().expect("a list of cases").iter().map(case).collect()
+}
+
+/// A stored Mamba checkpoint with the logits that the published model gave.
+pub fn golden_mamba() -> Fixture {
+    stored("mamba/golden", CARRY_BOUND)
 }
 
 impl Fixture {

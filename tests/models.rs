@@ -7,8 +7,8 @@ use fastweight_tests::fixtures::{self, Fixture};
 use fastweight_tests::{devices, software};
 use pollster::block_on;
 
-/// The bound of every logit, as a share of the largest.
-const BOUND: f32 = 2e-4;
+#[path = "models/mamba.rs"]
+mod mamba;
 
 fn load(fixture: &Fixture, device: &Device) -> Model {
     let opened = fixture.opened(DType::F32);
@@ -22,13 +22,13 @@ fn session(model: &Model) -> Session {
 fn expect_logits(fixture: &Fixture, device: &str, found: &[f32]) {
     let worst = fixture.worst(found);
     println!("{} on {device}: {worst:e}", fixture.name);
-    assert!(worst <= BOUND, "{} on {device}: {worst} over {BOUND}", fixture.name);
+    assert!(worst <= fixture.bound, "{} on {device}: {worst} over {}", fixture.name, fixture.bound);
 }
 
 #[test]
 fn golden_logits_on_every_device() {
     for (name, device) in devices() {
-        for fixture in fixtures::golden() {
+        for fixture in fixtures::golden().into_iter().chain(fixtures::llama()).chain([fixtures::golden_mamba()]) {
             let logits = block_on(session(&load(&fixture, &device)).logits(&fixture.ids)).expect("logits");
             expect_logits(&fixture, name, &logits);
         }

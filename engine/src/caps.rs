@@ -19,6 +19,8 @@ pub struct Caps {
     pub offset_alignment: u64,
     /// Whether shaders may compute in f16.
     pub shader_f16: bool,
+    /// Rounds of loops, of all loops together, after which the driver silently ends them; no GPU does, but lavapipe does.
+    pub loop_rounds: u64,
     /// Smallest and largest subgroup, where shaders may use them.
     pub subgroups: Option<(u32, u32)>,
 }
@@ -35,6 +37,7 @@ impl Default for Caps {
             storage_buffers: 8,
             offset_alignment: 256,
             shader_f16: false,
+            loop_rounds: u64::MAX,
             subgroups: None,
         }
     }

@@ -42,6 +42,9 @@ pub enum Error {
     /// Nothing to go on from: a session needs at least one token before it can write.
     #[error("the prompt is empty, and so is the session")]
     EmptyPrompt,
+    /// The last token was taken in already, so that there is none to draw a successor of.
+    #[error("every token is taken in already, by a call for logits: read at least one more before drawing the next")]
+    NothingPending,
     /// A sampling option out of range.
     #[error("{name} is {found}, wanted {wanted}")]
     Option {
@@ -64,13 +67,23 @@ pub enum Error {
         /// Tokens of this call that the session took.
         taken: usize,
     },
-    /// More sequences than a run takes.
-    #[error("{found} sequences, wanted 1 to {most}")]
+    /// More sequences than a run takes, or another number than the batch has.
+    #[error("{found} sequences, wanted {wanted}")]
     Sequences {
-        /// How many were asked for.
+        /// How many were given or asked for.
         found: usize,
-        /// How many a run takes.
-        most: usize,
+        /// How many would do.
+        wanted: String,
+    },
+    /// More tokens than the context of a model whose state grows.
+    #[error("the session is at position {position}, and {wanted} more tokens would pass its context of {limit}")]
+    Context {
+        /// Tokens that the session has taken.
+        position: u32,
+        /// Tokens that it was to take.
+        wanted: usize,
+        /// Positions that it may have.
+        limit: usize,
     },
     /// A position past what 32 bits hold.
     #[error("the session is full at {0} tokens")]

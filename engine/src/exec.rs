@@ -113,10 +113,7 @@ impl States {
     /// States as a session starts with: zeros, or a weight.
     pub async fn new(device: &Device, layout: &Arc<StateLayout>, plan: &Plan, weights: &Weights) -> Result<States, DeviceError> {
         let kind = match &device.kind {
-            Kind::Cpu(_) => {
-                let part = |bytes: u64| vec![0; bytes as usize / 4];
-                StatesKind::Cpu(layout.states.iter().map(|s| s.parts.iter().map(|p| part(p.bytes)).collect()).collect())
-            }
+            Kind::Cpu(_) => StatesKind::Cpu(cpu::zeros(layout)),
             Kind::Gpu(gpu) => StatesKind::Gpu(gpu::GpuStates::new(gpu.clone(), layout).await?),
         };
         let mut states = States { layout: layout.clone(), kind };
@@ -177,8 +174,17 @@ impl States {
     /// Writes rows of a state from row `first` on.
     pub fn write(&mut self, state: usize, first: usize, words: &[u32]) {
         let row = self.layout.states[state].desc.row_bytes() / 4;
+        self.write_ranges(state, self.layout.ranges(state, first, words.len() / row), words);
+    }
+
+    /// Writes what one of `sequences` sequences has in a state after `position` tokens.
+    pub fn write_used(&mut self, state: usize, sequence: usize, sequences: usize, position: usize, words: &[u32]) {
+        self.write_ranges(state, self.layout.used(state, sequence, sequences, position), words);
+    }
+
+    fn write_ranges(&mut self, state: usize, ranges: Vec<(usize, u64, u64)>, words: &[u32]) {
         let mut from = 0;
-        for (part, to, bytes) in self.layout.ranges(state, first, words.len() / row) {
+        for (part, to, bytes) in ranges {
             let piece = &words[from..from + bytes as usize / 4];
             match &mut self.kind {
                 StatesKind::Cpu(states) => states[state][part][to as usize / 4..][..piece.len()].copy_from_slice(piece),
@@ -188,13 +194,12 @@ impl States {
         }
     }
 
-    /// Reads `count` rows of every state, the rows of one sequence of `sequences`.
-    pub async fn read(&self, sequence: usize, sequences: usize) -> Result<Vec<Vec<u32>>, DeviceError> {
+    /// Reads what one of `sequences` sequences has in every state after `position` tokens.
+    pub async fn read(&self, sequence: usize, sequences: usize, position: usize) -> Result<Vec<Vec<u32>>, DeviceError> {
         let mut all = Vec::new();
         for (s, place) in self.layout.states.iter().enumerate() {
-            let rows = place.desc.rows() / sequences;
-            let mut words = Vec::with_capacity(rows * place.desc.row_bytes() / 4);
-            for (part, from, bytes) in self.layout.ranges(s, sequence * rows, rows) {
+            let mut words = Vec::new();
+            for (part, from, bytes) in self.layout.used(s, sequence, sequences, position) {
                 match &self.kind {
                     StatesKind::Cpu(states) => {
                         words.extend_from_slice(&states[s][part][from as usize / 4..][..bytes as usize / 4])
@@ -207,6 +212,29 @@ impl States {
         Ok(all)
     }
 
+    /// The same states in another layout, with more room where they grow, of sequences at these positions.
+    pub async fn grown(&self, layout: &Arc<StateLayout>, positions: &[u32]) -> Result<States, DeviceError> {
+        let mut pieces = Vec::new();
+        for state in 0..layout.states.len() {
+            for (sequence, position) in positions.iter().enumerate() {
+                let used = |layout: &StateLayout| layout.used(state, sequence, positions.len(), *position as usize);
+                pieces.extend(Piece::between(state, used(&self.layout), used(layout)));
+            }
+        }
+        let kind = match &self.kind {
+            StatesKind::Cpu(states) => {
+                let mut grown = cpu::zeros(layout);
+                for Piece { state, from, to, bytes } in pieces {
+                    let words = &states[state][from.0][from.1 as usize / 4..][..bytes as usize / 4];
+                    grown[state][to.0][to.1 as usize / 4..][..words.len()].copy_from_slice(words);
+                }
+                StatesKind::Cpu(grown)
+            }
+            StatesKind::Gpu(states) => StatesKind::Gpu(states.grown(&self.layout, layout, &pieces).await?),
+        };
+        Ok(States { layout: layout.clone(), kind })
+    }
+
     /// A copy on the same device.
     pub async fn duplicate(&self) -> Result<States, DeviceError> {
         let kind = match &self.kind {
@@ -214,6 +242,32 @@ impl States {
             StatesKind::Gpu(states) => StatesKind::Gpu(states.duplicate(&self.layout).await?),
         };
         Ok(States { layout: self.layout.clone(), kind })
+    }
+}
+
+/// A run of bytes that a state has in two layouts.
+struct Piece {
+    state: usize,
+    /// The part, and the first byte within it.
+    from: (usize, u64),
+    to: (usize, u64),
+    bytes: u64,
+}
+
+impl Piece {
+    /// The runs that two lists of ranges of the same bytes have in common.
+    fn between(state: usize, from: Vec<(usize, u64, u64)>, to: Vec<(usize, u64, u64)>) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let (mut from, mut to) = (from.into_iter(), to.into_iter());
+        let (mut a, mut b) = (from.next(), to.next());
+        while let (Some((from_part, from_start, from_bytes)), Some((to_part, to_start, to_bytes))) = (a, b) {
+            let bytes = from_bytes.min(to_bytes);
+            pieces.push(Piece { state, from: (from_part, from_start), to: (to_part, to_start), bytes });
+            let rest = |range: (usize, u64, u64)| (range.2 > bytes).then(|| (range.0, range.1 + bytes, range.2 - bytes));
+            a = rest((from_part, from_start, from_bytes)).or_else(|| from.next());
+            b = rest((to_part, to_start, to_bytes)).or_else(|| to.next());
+        }
+        pieces
     }
 }
 

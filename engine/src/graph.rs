@@ -97,6 +97,8 @@ pub struct State {
     pub group: String,
     /// Element type and shape over all sequences; each sequence owns the same number of rows.
     pub desc: Desc,
+    /// Whether it is `[sequences, context, …]`, each sequence's rows in use up to its position only.
+    pub grows: bool,
     /// What a session starts with: zeros, or this weight (one copy of it a sequence).
     pub initial: Option<ValueId>,
     /// Its newest version.
@@ -181,7 +183,14 @@ impl Graph {
     pub fn state(&mut self, group: &str, name: impl Into<String>, desc: Desc, initial: Option<ValueId>) -> StateId {
         let (name, id) = (name.into(), StateId(self.states.len()));
         let current = self.push(name.clone(), desc.clone(), Source::State(id));
-        self.states.push(State { name, group: group.into(), desc, initial, current });
+        self.states.push(State { name, group: group.into(), desc, grows: false, initial, current });
+        id
+    }
+
+    /// A state that grows with the position, `[sequences, context, …]`.
+    pub fn cache(&mut self, group: &str, name: impl Into<String>, desc: Desc) -> StateId {
+        let id = self.state(group, name, desc, None);
+        self.states[id.0].grows = true;
         id
     }
 

@@ -11,12 +11,15 @@ mod args;
 mod case;
 mod launch;
 mod rows;
+mod scan;
 mod ttt;
 
 pub use args::{Args, In, Out};
 pub use case::{Case, CaseInput, Fill, Role};
 pub use launch::{Extent, Grid, Launch, Live};
 use rows::{cases_gated, elementwise, infer_gated, launch_gated, reference_gated, rowwise};
+pub(crate) use scan::MAX_STATE;
+pub use scan::StateSpace;
 pub use ttt::Geometry;
 
 pub use crate::vector::Matrix;
@@ -144,6 +147,13 @@ pub trait Kernel: fmt::Debug {
         Vec::new()
     }
 
+    /// Whether the rows of graph input `input` may lie apart in a wider value as `rows` do. A column range that the kernel
+    /// can't take is copied into a buffer of its own first.
+    fn strided(&self, input: usize, rows: &Operand) -> bool {
+        let _ = (input, rows);
+        false
+    }
+
     /// Every launch that computes this node on a device with `caps`, the best guess first. Never empty.
     fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch>;
 
@@ -212,11 +222,17 @@ macro_rules! kernels {
 
 kernels! {
     add: Add,
+    add_bias: AddBias,
+    append: Append,
+    attend: Attend,
+    attend_combine: AttendCombine,
+    attend_decode: AttendDecode,
     causal_conv: CausalConv,
     copy: Copy,
     cross_entropy: CrossEntropy,
     embed: Embed,
     gelu_gate: GeluGate,
+    group_rms_norm: GroupRmsNorm,
     last_row: LastRow,
     layer_norm: LayerNorm,
     lr_gate: LrGate,
@@ -227,6 +243,8 @@ kernels! {
     rms_norm: RmsNorm,
     rope: Rope,
     sample: Sample,
+    selective_scan: SelectiveScan,
+    ssd: Ssd,
     swiglu: Swiglu,
     ttt_linear: TttLinear,
     ttt_mlp: TttMlp,

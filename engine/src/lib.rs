@@ -36,6 +36,7 @@ pub mod kernels;
 pub mod load;
 pub mod models;
 pub mod plan;
+mod quote;
 pub mod shader;
 pub mod step;
 pub mod tensor;

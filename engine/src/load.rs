@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::blocks::Format;
+use crate::quote::shown;
 use crate::tensor::DType;
 
 mod convert;
@@ -100,7 +101,7 @@ pub enum LoadError {
 
 impl LoadError {
     pub(crate) fn invalid(file: &str, what: impl Into<String>, found: impl ToString, wanted: impl Into<String>) -> LoadError {
-        LoadError::Invalid { file: file.into(), what: what.into(), found: found.to_string(), wanted: wanted.into() }
+        LoadError::Invalid { file: file.into(), what: shown(what.into()), found: shown(found), wanted: wanted.into() }
     }
 }
 
@@ -228,7 +229,7 @@ impl Checkpoint {
         let info = info.ok_or_else(|| LoadError::MissingTensor { file: self.name().into(), name: name.into() })?;
         if info.shape != shape {
             return Err(LoadError::invalid(
-                self.name(),
+                self.sources.get(info.file).map_or(self.name(), |s| s.name()),
                 format!("the shape of {name}"),
                 format!("{:?}", info.shape),
                 format!("{shape:?}"),

@@ -3,13 +3,19 @@
 use crate::graph::{Graph, GraphError, ValueId};
 use crate::kernels::{matmul::Matmul, matvec::Matvec};
 use crate::load::{Checkpoint, LoadError};
-use crate::tensor::Desc;
+use crate::quote::shown;
+use crate::tensor::{DType, Desc};
 
+mod blocks;
+mod config;
+pub mod llama;
+pub mod mamba;
+pub mod mamba2;
 mod tensors;
 pub mod ttt;
 
 /// Families that [`open`] knows, by the `model_type` of their config.
-pub const SUPPORTED: &str = "ttt, ttt_linear, ttt_mlp";
+pub const SUPPORTED: &str = "llama, mamba, mamba2, ttt, ttt_linear, ttt_mlp";
 
 /// How many sequences and tokens a graph has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +24,10 @@ pub struct Capacity {
     pub sequences: usize,
     /// Tokens of all of them in one run.
     pub tokens: usize,
+    /// Positions of each sequence, for states that grow with them.
+    pub context: usize,
+    /// Element type of such states: f32 or f16.
+    pub cache: DType,
 }
 
 /// A model: an architecture with its sizes, for one checkpoint.
@@ -34,6 +44,11 @@ pub trait Architecture: Send + Sync {
     /// Tokens that a run should hold at least for the fast path: the mini-batch of a TTT model.
     fn chunk(&self) -> usize;
 
+    /// Positions that the model was trained for, if its state grows with them; none where its size is fixed.
+    fn context(&self) -> Option<usize> {
+        None
+    }
+
     /// From ids `[tokens]` to the last hidden rows `[tokens, width]`, normalised for the output matrix.
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError>;
 
@@ -43,11 +58,19 @@ pub trait Architecture: Send + Sync {
 
 /// Recognises the family of a checkpoint and reads its sizes.
 pub fn open(checkpoint: &Checkpoint, config: Option<&serde_json::Value>) -> Result<Box<dyn Architecture>, LoadError> {
-    let found = config.and_then(|c| c.get("model_type")).and_then(|t| t.as_str());
-    match found {
+    let found = config.and_then(|c| c.get("model_type")).filter(|t| !t.is_null());
+    // The original Mamba checkpoints name no family; their tensors tell it.
+    let has = |tensor: &str| checkpoint.tensors.contains_key(&format!("backbone.layers.0.mixer.{tensor}"));
+    match found.map(|t| t.as_str().unwrap_or_default()) {
+        Some("llama") => Ok(Box::new(llama::Llama::open(checkpoint, config)?)),
+        Some("mamba") => Ok(Box::new(mamba::Mamba::open(checkpoint, config)?)),
+        Some("mamba2") => Ok(Box::new(mamba2::Mamba2::open(checkpoint, config)?)),
+        None if llama::recognises(checkpoint) => Ok(Box::new(llama::Llama::open(checkpoint, config)?)),
+        None if has("x_proj.weight") => Ok(Box::new(mamba::Mamba::open(checkpoint, config)?)),
+        None if has("dt_bias") => Ok(Box::new(mamba2::Mamba2::open(checkpoint, config)?)),
         None | Some("ttt" | "ttt_linear" | "ttt_mlp") => Ok(Box::new(ttt::Ttt::open(checkpoint, config)?)),
-        Some(other) => {
-            let (file, found) = (checkpoint.name().into(), other.into());
+        Some(_) => {
+            let (file, found) = (checkpoint.name().into(), found.map(shown).unwrap_or_default());
             Err(LoadError::UnknownArchitecture { file, found, supported: SUPPORTED.into() })
         }
     }
@@ -66,5 +89,5 @@ fn linear(g: &mut Graph, label: &str, x: ValueId, w: ValueId) -> Result<ValueId,
 
 /// A description of ids for the embedding.
 pub fn ids_desc(capacity: Capacity) -> Desc {
-    Desc::tokens(capacity.tokens, 1).of(crate::tensor::DType::U32)
+    Desc::tokens(capacity.tokens, 1).of(DType::U32)
 }

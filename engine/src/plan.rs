@@ -38,6 +38,18 @@ pub enum PlanError {
         /// Buffers that the device allows.
         had: u32,
     },
+    /// A kernel whose loops the driver would end before they are done.
+    #[error("{label}: {op} goes through {needed} rounds of loops for so many tokens, the device ends them after {had}")]
+    TooLong {
+        /// The node.
+        label: String,
+        /// The kernel.
+        op: &'static str,
+        /// Rounds that the fastest variant may need.
+        needed: u64,
+        /// Rounds that the device allows.
+        had: u64,
+    },
     /// A weight or state in several parts where the kernel wants it whole.
     #[error("{label} is over the device's limit of {had} bytes a binding, and {op} takes it whole")]
     Indivisible {

@@ -58,8 +58,8 @@ pub struct StepHead {
     pub sequences: u32,
     /// Tokens of the longest sequence in this run.
     pub longest: u32,
-    /// Keeps the records 16-byte aligned.
-    pub reserved: u32,
+    /// Positions that the furthest sequence with tokens in this run has after it.
+    pub context: u32,
 }
 
 /// The step values of one run.
@@ -80,8 +80,15 @@ impl Step {
             rows += s.count;
         }
         let longest = sequences.iter().map(|s| s.count).max().unwrap_or(0);
-        let head = StepHead { rows, sequences: sequences.len() as u32, longest, reserved: 0 };
+        let end = |s: &Sequence| if s.count == 0 { 0 } else { s.position.saturating_add(s.count) };
+        let context = sequences.iter().map(end).max().unwrap_or(0);
+        let head = StepHead { rows, sequences: sequences.len() as u32, longest, context };
         Step { head, sequences }
+    }
+
+    /// The sequences of this run that a part of their states has: the place in the part, and the record.
+    pub fn sequences_of(&self, part: Part) -> impl Iterator<Item = (usize, &Sequence)> {
+        self.sequences.iter().skip(part.first as usize).take(part.count as usize).enumerate()
     }
 
     /// Live rows of a value whose rows are `axis` with this capacity.

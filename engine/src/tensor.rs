@@ -18,9 +18,9 @@ use std::str::FromStr;
 /// The type of an element as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
-    /// 32-bit float; every activation and every state is of this type.
+    /// 32-bit float; every activation is of this type, and every state but a cache in half precision.
     F32,
-    /// IEEE 754 half precision; weights only.
+    /// IEEE 754 half precision; weights, and the caches of attention.
     F16,
     /// The upper half of a 32-bit float; weights only.
     BF16,

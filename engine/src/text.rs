@@ -1,6 +1,12 @@
 //! Text to token ids and back, so that streamed text never breaks a character.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::quote::shown;
 
 /// Why a tokenizer or a text is refused.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,7 +47,13 @@ impl Tokenizer {
     /// Reads `tokenizer.json` for a model with this vocabulary; `file` names it in messages.
     pub fn parse(file: &str, bytes: &[u8], vocabulary: usize) -> Result<Tokenizer, TextError> {
         let refused = |reason: String| TextError::Tokenizer { file: file.into(), reason };
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| refused(e.to_string()))?;
+        // The library trusts its file: what is no JSON, and what parts of it have wrong, can make it panic.
+        serde_json::from_slice::<Scanned>(bytes).map_err(|e| refused(shown(e)))?;
+        let parse = || tokenizers::Tokenizer::from_bytes(bytes);
+        let mut inner = guarded(parse).map_err(|e| refused(shown(e)))?;
+        // For batches of texts of one length; a prompt is what it is.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| refused(shown(e)))?;
         let largest = inner.get_vocab(true).into_values().max();
         match largest {
             None => Err(refused("it knows no token".into())),
@@ -52,13 +64,13 @@ impl Tokenizer {
 
     /// The ids of a text, with the special tokens that the tokenizer adds itself.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TextError> {
-        let encoding = self.inner.encode(text, true).map_err(|e| TextError::Failed(e.to_string()))?;
+        let encoding = guarded(|| self.inner.encode(text, true)).map_err(TextError::Failed)?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of ids, special tokens included.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TextError> {
-        self.inner.decode(ids, false).map_err(|e| TextError::Failed(e.to_string()))
+        guarded(|| self.inner.decode(ids, false)).map_err(TextError::Failed)
     }
 
     /// The token of an id as the vocabulary spells it.
@@ -69,6 +81,7 @@ impl Tokenizer {
 
 /// Text that streams out token by token. What can't be shown yet (half of a character) stays inside.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TextStream {
     ids: Vec<u32>,
     prefix: String,
@@ -83,20 +96,14 @@ impl TextStream {
 
     /// Takes a token and returns the text that is now whole; empty if a character is still open.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String, TextError> {
-        let step = tokenizers::step_decode_stream(
-            &tokenizer.inner,
-            vec![id],
-            true,
-            &mut self.ids,
-            &mut self.prefix,
-            &mut self.prefix_index,
-        );
-        step.map(Option::unwrap_or_default).map_err(|e| TextError::Failed(e.to_string()))
+        let TextStream { ids, prefix, prefix_index } = self;
+        let step = || tokenizers::step_decode_stream(&tokenizer.inner, vec![id], true, ids, prefix, prefix_index);
+        guarded(step).map(Option::unwrap_or_default).map_err(TextError::Failed)
     }
 
     /// What was held back, once no more will come: an unfinished character, as the replacement character.
     pub fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String, TextError> {
-        let whole = tokenizer.inner.decode(&self.ids, true).map_err(|e| TextError::Failed(e.to_string()))?;
+        let whole = guarded(|| tokenizer.inner.decode(&self.ids, true)).map_err(TextError::Failed)?;
         let rest = whole.strip_prefix(&self.prefix).unwrap_or_default().to_string();
         *self = TextStream::default();
         Ok(rest)
@@ -105,5 +112,67 @@ impl TextStream {
     /// Whether the parts of a stream from outside fit together.
     pub(crate) fn is_consistent(&self, vocabulary: usize) -> bool {
         self.prefix_index <= self.ids.len() && self.ids.iter().all(|id| (*id as usize) < vocabulary)
+    }
+}
+
+/// Calls into the library, which panics on some files and texts; a message instead. (On wasm a panic ends the program.)
+fn guarded<T, E: fmt::Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(done) => done.map_err(|e| shown(e)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(shown(text.unwrap_or("it is inconsistent")))
+        }
+    }
+}
+
+/// Any JSON, every text of it decoded and nothing of it kept.
+struct Scanned;
+
+impl<'de> Deserialize<'de> for Scanned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Scanned, D::Error> {
+        deserializer.deserialize_any(Scanned)
+    }
+}
+
+impl<'de> Visitor<'de> for Scanned {
+    type Value = Scanned;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Scanned, E> {
+        Ok(Scanned)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Scanned, E> {
+        Ok(Scanned)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Scanned, E> {
+        Ok(Scanned)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Scanned, E> {
+        Ok(Scanned)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Scanned, E> {
+        Ok(Scanned)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Scanned, E> {
+        Ok(Scanned)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scanned, A::Error> {
+        while seq.next_element::<Scanned>()?.is_some() {}
+        Ok(Scanned)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scanned, A::Error> {
+        while map.next_entry::<Scanned, Scanned>()?.is_some() {}
+        Ok(Scanned)
     }
 }

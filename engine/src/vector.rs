@@ -291,6 +291,61 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
+/// log(1 + eˣ).
+pub(crate) fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// eˣ in steps that vectorise, within 2 units in the last place between −87 and 88, where x is held. (The polynomial of Cephes' expf.)
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // Adding it leaves the rounded number in the lowest bits.
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
+    let p = 1.987_569_1e-4f32;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    (p * r * r + r + 1.0) * f32::from_bits(power)
+}
+
+/// outᵢ = e^(a xᵢ).
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(crate) fn exp_scaled(a: f32, x: &[f32], out: &mut [f32]) {
+    x.iter().zip(out).for_each(|(x, out)| *out = exp(a * x));
+}
+
+/// s ← d ∘ s + a b, and then s·c.
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(crate) fn recur(d: &[f32], a: f32, b: &[f32], c: &[f32], s: &mut [f32]) -> f32 {
+    const WIDTH: usize = 16;
+    let fused = multiversion::target::target_cfg_f!(target_feature = "fma");
+    let multiply_add = |x: f32, y: f32, z: f32| if fused { x.mul_add(y, z) } else { x * y + z };
+    let ((d, d_rest), (b, b_rest), (c, c_rest)) = (d.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>(), c.as_chunks::<WIDTH>());
+    let (s, s_rest) = s.as_chunks_mut::<WIDTH>();
+    let mut sums = [0f32; WIDTH];
+    for (((s, d), b), c) in s.iter_mut().zip(d).zip(b).zip(c) {
+        for i in 0..WIDTH {
+            s[i] = multiply_add(d[i], s[i], a * b[i]);
+            sums[i] = multiply_add(s[i], c[i], sums[i]);
+        }
+    }
+    let mut sum = sums.iter().sum::<f32>();
+    for (((s, d), b), c) in s_rest.iter_mut().zip(d_rest).zip(b_rest).zip(c_rest) {
+        *s = d * *s + a * b;
+        sum += *s * c;
+    }
+    sum
+}
+
 /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of GELU.
 pub(crate) fn gelu(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = (std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2) as f32;
@@ -358,6 +413,40 @@ mod tests {
             for w in [Matrix::F32(&x), Matrix::F16(&half), Matrix::BF16(&brain)] {
                 assert_eq!(dot_stored(w, 0, &x), wanted, "{n} elements");
             }
+        }
+    }
+
+    #[test]
+    fn exponentials_are_those_of_double_precision() {
+        let x: Vec<f32> = (-8700..=8800).map(|i| i as f32 * 0.01).collect();
+        let mut out = vec![0.0; x.len()];
+        exp_scaled(1.0, &x, &mut out);
+        for (x, y) in x.iter().zip(&out) {
+            let wanted = f64::from(*x).exp();
+            assert!((f64::from(*y) - wanted).abs() <= 2.5e-7 * wanted, "e^{x} is {y}, wanted {wanted}");
+        }
+        exp_scaled(1e30, &[-1.0, 1.0], &mut out[..2]);
+        assert!(out[0] < 1e-37 && out[1].is_finite());
+    }
+
+    #[test]
+    fn softplus_keeps_small_and_large_values() {
+        for x in [-80f32, -20.0, -7.0, -1e-3, 0.0, 0.5, 15.0, 25.0, 1e30] {
+            let wanted = if x > 40.0 { f64::from(x) } else { f64::from(x).exp().ln_1p() };
+            assert!((f64::from(softplus(x)) - wanted).abs() <= 2e-7 * wanted, "{x}");
+        }
+    }
+
+    #[test]
+    fn recurrences_of_every_length_are_their_definition() {
+        for n in 0..70 {
+            let numbers = |k: usize| -> Vec<f32> { (0..n).map(|i| ((i * k) % 11) as f32 - 5.0).collect() };
+            let (d, b, c, before) = (numbers(3), numbers(5), numbers(7), numbers(2));
+            let mut s = before.clone();
+            let sum = recur(&d, 2.0, &b, &c, &mut s);
+            let wanted: Vec<f32> = (0..n).map(|i| d[i] * before[i] + 2.0 * b[i]).collect();
+            assert_eq!(s, wanted);
+            assert_eq!(sum, wanted.iter().zip(&c).map(|(s, c)| s * c).sum::<f32>(), "{n} elements");
         }
     }
 

@@ -16,11 +16,18 @@ use fastweight::tensor::DType;
 )]
 pub(crate) struct Args {
     /// Model: a folder, a weight file, or the name of a model that ships with the project
-    #[arg(short, long, global = true, env = "FASTWEIGHT_MODEL", value_name = "PATH|NAME")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "FASTWEIGHT_MODEL",
+        value_name = "PATH|NAME"
+    )]
     pub(crate) model: Option<String>,
 
     /// Device: auto, cpu, software, vulkan:N, metal:N, dx12:N or name:PART, as `fastweight devices` lists them
-    #[arg(short, long, global = true, default_value = "auto", value_name = "DEVICE")]
+    #[arg(short, long, global = true, help_heading = "Options of every command", default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: Choice,
 
     /// Hold matrices as f32, f16, bf16, q8_0, q4_0 or q4_1 [default: as the file has them]
@@ -28,19 +35,19 @@ pub(crate) struct Args {
     pub(crate) dtype: Option<DType>,
 
     /// Threads of the CPU device [default: all cores]
-    #[arg(short, long, global = true, value_name = "N", value_parser = positive)]
+    #[arg(short, long, global = true, help_heading = "Options of every command", value_name = "N", value_parser = positive)]
     pub(crate) threads: Option<usize>,
 
     /// Say more on stderr; twice for still more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = "Options of every command", action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
     /// Say nothing on stderr but errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Options of every command", conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
     /// Print results as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     pub(crate) json: bool,
 
     #[command(subcommand)]

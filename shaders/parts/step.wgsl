@@ -19,7 +19,7 @@ struct Step {
     rows: u32,
     sequences: u32,
     longest: u32,
-    reserved: u32,
+    context: u32,
     sequence: array<Sequence, 64>,
 }
 

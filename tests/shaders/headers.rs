@@ -138,7 +138,7 @@ fn step_values_are_the_same_bytes_in_rust_and_wgsl() {
     }
     let sequence =
         fields!(Sequence: position count first_row learning seed sharpness top_k top_p min_p_drop penalty inverse_penalty last_n);
-    let mut head = fields!(StepHead: rows sequences longest reserved);
+    let mut head = fields!(StepHead: rows sequences longest context);
     head.push(("sequence".into(), size_of::<StepHead>()));
     assert_eq!(members(&module, "Sequence"), sequence);
     assert_eq!(members(&module, "Step"), head);

@@ -114,6 +114,8 @@ impl Gpu {
             workgroups_axis: limits.max_compute_workgroups_per_dimension,
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment).max(256),
+            // A browser may hide that the adapter is lavapipe.
+            loop_rounds: if info.name.is_empty() || info.name.contains("llvmpipe") { LAVAPIPE_ROUNDS } else { u64::MAX },
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
             subgroups: features.contains(wgpu::Features::SUBGROUP).then_some((info.subgroup_min_size, info.subgroup_max_size)),
         };
@@ -286,6 +288,9 @@ impl Gpu {
         self.check()
     }
 }
+
+/// Mesa's LP_MAX_TGSI_LOOP_ITERATIONS: one counter for all loops of an invocation.
+const LAVAPIPE_ROUNDS: u64 = 65_535;
 
 /// Bytes of the step table that the shaders declare.
 pub(crate) const STEP_BYTES: usize = size_of::<StepHead>() + MAX_SEQUENCES * size_of::<Sequence>();

@@ -3,11 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::kernels::{Args, In, Out};
-use crate::plan::{Place, Plan};
+use crate::plan::{Place, Plan, StateLayout};
 use crate::step::Step;
 
 /// Words of a value in several parts.
 pub(super) type Parts = Vec<Vec<u32>>;
+
+/// The words of every state of a layout.
+pub(super) fn zeros(layout: &StateLayout) -> Vec<Parts> {
+    let part = |bytes: u64| vec![0; bytes as usize / 4];
+    layout.states.iter().map(|s| s.parts.iter().map(|p| part(p.bytes)).collect()).collect()
+}
 
 /// A plan with its weights and buffers.
 pub(super) struct CpuProgram {

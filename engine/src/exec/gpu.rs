@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Piece;
 use crate::device::Pipeline;
 use crate::device::{DeviceError, Gpu, STEP_BYTES, count};
 use crate::plan::{Place, Plan, StateLayout, StatePart, StatePlace};
@@ -51,6 +52,21 @@ impl GpuStates {
         let staging = self.gpu.buffer("read back", bytes, usage).await?;
         self.encode(|e| e.copy_buffer_to_buffer(&self.buffers[part.buffer], part.offset + from, &staging, 0, bytes));
         self.gpu.read(&staging, bytes).await
+    }
+
+    /// The same states in another layout, of which `pieces` are copied.
+    pub(super) async fn grown(&self, from: &StateLayout, to: &StateLayout, pieces: &[Piece]) -> Result<GpuStates, DeviceError> {
+        let grown = GpuStates::new(self.gpu.clone(), to).await?;
+        self.encode(|e| {
+            for p in pieces {
+                let (source, target) = (&from.states[p.state].parts[p.from.0], &to.states[p.state].parts[p.to.0]);
+                let (source_at, target_at) = (source.offset + p.from.1, target.offset + p.to.1);
+                let (source, target) = (&self.buffers[source.buffer], &grown.buffers[target.buffer]);
+                e.copy_buffer_to_buffer(source, source_at, target, target_at, p.bytes);
+            }
+        });
+        self.gpu.check()?;
+        Ok(grown)
     }
 
     pub(super) async fn duplicate(&self, layout: &StateLayout) -> Result<GpuStates, DeviceError> {

@@ -1,12 +1,16 @@
 //! Sequences that advance side by side on one model, each with its own length and position.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use web_time::Instant;
 
 use super::programs::{Purpose, TOKEN_STATE};
 use super::{Cancel, Model, Sampling};
 use crate::device::yield_now;
 use crate::error::Error;
-use crate::exec::States;
+use crate::exec::{Program, States};
+use crate::models::Capacity;
 use crate::step::{MAX_SEQUENCES, Sequence, Step};
 
 /// Sequences of one model, and their states.
@@ -16,6 +20,10 @@ pub struct Batch {
     pub(super) positions: Vec<u32>,
     /// Scale of the inner learning rate.
     pub(super) learning: f32,
+    /// Positions that each sequence has room for, if its state grows.
+    context: usize,
+    /// The programs of this context, as they are used.
+    programs: HashMap<Purpose, (Arc<Program>, Capacity)>,
     /// Tokens a sequence that the next chunk takes; follows the device's speed.
     pace: usize,
 }
@@ -26,12 +34,63 @@ const CHUNK_SECONDS: (f32, f32) = (0.05, 0.1);
 impl Batch {
     pub(super) async fn new(model: &Model, sequences: usize) -> Result<Batch, Error> {
         if !(1..=MAX_SEQUENCES).contains(&sequences) {
-            return Err(Error::Sequences { found: sequences, most: MAX_SEQUENCES });
+            return Err(Error::Sequences { found: sequences, wanted: format!("1 to {MAX_SEQUENCES}") });
         }
-        let (program, _) = model.program(Purpose::Prefill, sequences).await?;
-        let plan = program.plan();
+        let context = model.context_for(0);
+        let prefill = model.program(Purpose::Prefill, sequences, context).await?;
+        let plan = prefill.0.plan();
         let states = States::new(model.device(), &plan.states, plan, model.weights()).await?;
-        Ok(Batch { model: model.clone(), states, positions: vec![0; sequences], learning: 1.0, pace: 16 })
+        let programs = HashMap::from([(Purpose::Prefill, prefill)]);
+        Ok(Batch { model: model.clone(), states, positions: vec![0; sequences], learning: 1.0, context, programs, pace: 16 })
+    }
+
+    /// A copy on the same device.
+    pub(super) async fn copy(&self) -> Result<Batch, Error> {
+        Ok(Batch {
+            model: self.model.clone(),
+            states: self.states.duplicate().await?,
+            positions: self.positions.clone(),
+            learning: self.learning,
+            context: self.context,
+            programs: self.programs.clone(),
+            pace: self.pace,
+        })
+    }
+
+    async fn program(&mut self, purpose: Purpose) -> Result<(Arc<Program>, Capacity), Error> {
+        if let Some(found) = self.programs.get(&purpose) {
+            return Ok(found.clone());
+        }
+        let found = self.model.program(purpose, self.positions.len(), self.context).await?;
+        self.programs.insert(purpose, found.clone());
+        Ok(found)
+    }
+
+    /// Makes room for this many more tokens of each sequence, or refuses them.
+    async fn make_room(&mut self, more: impl Iterator<Item = usize>) -> Result<(), Error> {
+        let mut needed = 0;
+        for (position, wanted) in self.positions.iter().zip(more) {
+            let end = u32::try_from(wanted).ok().and_then(|n| position.checked_add(n)).ok_or(Error::Full(*position))? as usize;
+            if let Some(limit) = self.model.context_limit()
+                && end > limit
+            {
+                return Err(Error::Context { position: *position, wanted, limit });
+            }
+            needed = needed.max(end);
+        }
+        self.grow(needed).await
+    }
+
+    /// Grows states that grow, to room for `needed` positions.
+    pub(super) async fn grow(&mut self, needed: usize) -> Result<(), Error> {
+        let context = self.model.context_for(needed);
+        if context <= self.context {
+            return Ok(());
+        }
+        let prefill = self.model.program(Purpose::Prefill, self.positions.len(), context).await?;
+        self.states = self.states.grown(&prefill.0.plan().states, &self.positions).await?;
+        (self.context, self.programs) = (context, HashMap::from([(Purpose::Prefill, prefill)]));
+        Ok(())
     }
 
     /// Tokens that each sequence has taken.
@@ -41,7 +100,7 @@ impl Batch {
 
     /// Back to the learned start.
     pub async fn reset(&mut self) -> Result<(), Error> {
-        let (program, _) = self.model.program(Purpose::Prefill, self.positions.len()).await?;
+        let (program, _) = self.program(Purpose::Prefill).await?;
         self.states.reset(program.plan(), self.model.weights());
         self.positions.fill(0);
         Ok(())
@@ -60,8 +119,8 @@ impl Batch {
     /// Takes one token a sequence in and draws the next of each.
     pub async fn decode(&mut self, tokens: &[u32], sampling: &[Sampling]) -> Result<Vec<u32>, Error> {
         let n = self.positions.len();
-        if tokens.len() != n || sampling.len() != n {
-            return Err(Error::Sequences { found: tokens.len().min(sampling.len()), most: n });
+        if let Some(found) = [tokens.len(), sampling.len()].into_iter().find(|found| *found != n) {
+            return Err(Error::Sequences { found, wanted: n.to_string() });
         }
         self.check_tokens(tokens)?;
         self.states.write(TOKEN_STATE, 0, tokens);
@@ -82,10 +141,12 @@ impl Batch {
     pub(super) async fn draw(&mut self, sampling: &[Sampling], with_logits: bool) -> Result<(Vec<[u32; 4]>, Vec<f32>), Error> {
         let n = self.positions.len();
         let purpose = if with_logits { Purpose::DecodeWithLogits } else { Purpose::Decode };
-        let (program, _) = self.model.program(purpose, n).await?;
+        self.make_room(std::iter::repeat_n(1, n)).await?;
+        let (program, _) = self.program(purpose).await?;
         let mut records = Vec::with_capacity(n);
         for (position, sampling) in self.positions.iter().zip(sampling) {
             sampling.check()?;
+            position.checked_add(1).ok_or(Error::Full(*position))?;
             let mut record = Sequence { learning: self.learning, ..Sequence::new(*position, 1) };
             sampling.write(&mut record);
             records.push(record);
@@ -94,9 +155,7 @@ impl Batch {
         let reads = [("record", 4 * n), ("logits", vocabulary * n)];
         let reads = &reads[..if with_logits { 2 } else { 1 }];
         let mut outputs = program.run(&mut self.states, &Step::new(records), &[], reads)?.finish().await?;
-        for position in &mut self.positions {
-            *position = position.checked_add(1).ok_or(Error::Full(u32::MAX))?;
-        }
+        self.positions.iter_mut().for_each(|position| *position += 1);
         let drawn: Vec<[u32; 4]> = outputs[0].chunks(4).map(|r| [r[0], r[1], r[2], r[3]]).collect();
         if let Some(s) = drawn.iter().position(|r| r[1] == 0) {
             return Err(Error::NotFinite { position: self.positions[s] });
@@ -115,16 +174,13 @@ impl Batch {
     ) -> Result<Vec<Vec<f32>>, Error> {
         let n = self.positions.len();
         if tokens.len() != n {
-            return Err(Error::Sequences { found: tokens.len(), most: n });
+            return Err(Error::Sequences { found: tokens.len(), wanted: n.to_string() });
         }
         for tokens in tokens {
             self.check_tokens(tokens)?;
         }
-        for (position, tokens) in self.positions.iter().zip(tokens) {
-            let end = u32::try_from(tokens.len()).ok().and_then(|n| position.checked_add(n));
-            end.ok_or(Error::Full(*position))?;
-        }
-        let (program, capacity) = self.model.program(purpose, n).await?;
+        self.make_room(tokens.iter().map(|tokens| tokens.len())).await?;
+        let (program, capacity) = self.program(purpose).await?;
         let (name, width) = match purpose {
             Purpose::Logits => ("logits", self.model.architecture().vocabulary()),
             Purpose::Loss => ("loss", 1),
@@ -164,6 +220,10 @@ impl Batch {
                 self.positions[s] += record.count;
                 if let Some(read) = read.first() {
                     let range = record.first_row as usize * width..(record.first_row + record.count) as usize * width;
+                    // Infinities and what is no number have the largest exponent.
+                    if let Some(bad) = read[range.clone()].iter().position(|bits| bits & 0x7f80_0000 == 0x7f80_0000) {
+                        return Err(Error::NotFinite { position: record.position + (bad / width) as u32 });
+                    }
                     outputs[s].extend(read[range].iter().map(|bits| f32::from_bits(*bits)));
                 }
             }

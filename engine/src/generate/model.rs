@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
-use super::programs::{self, Purpose};
+use super::programs::{self, Purpose, START_CONTEXT, USUAL_CONTEXT};
 use super::{Batch, Session};
 use crate::device::Device;
 use crate::error::Error;
 use crate::exec::{Program, Weights};
 use crate::graph::Weight;
+use crate::kernels::rope::MAX_POSITIONS;
 use crate::load::{self, Checkpoint, LoadError, Opened};
 use crate::models::{self, Architecture, Capacity};
 use crate::plan::{Plan, PlanWeight};
@@ -24,8 +25,15 @@ pub struct Model {
     inner: Arc<Inner>,
 }
 
-/// Prepared programs by purpose and number of sequences.
-type Programs = HashMap<(Purpose, usize), (Arc<Program>, Capacity)>;
+/// Prepared programs by purpose, number of sequences and context.
+type Programs = HashMap<(Purpose, usize, usize), Prepared>;
+
+/// A program, which lives as long as the model if it has the context that sessions start with, else as long as those who use it.
+struct Prepared {
+    program: Weak<Program>,
+    capacity: Capacity,
+    _kept: Option<Arc<Program>>,
+}
 
 struct Inner {
     name: String,
@@ -36,6 +44,9 @@ struct Inner {
     end_tokens: Vec<u32>,
     fingerprint: String,
     chunk: usize,
+    /// Positions that a session may have, if its state grows.
+    context_limit: Option<usize>,
+    cache: DType,
     programs: Mutex<Programs>,
 }
 
@@ -56,6 +67,11 @@ pub struct LoadOptions<'a> {
     /// Hold matrices in this type instead of each in the file's own. Rows that are no whole blocks of it are held in f16, and
     /// small vectors and learned start weights always in f32.
     pub dtype: Option<DType>,
+    /// Positions that a session of a model with a growing state may have; by default those that the model was trained for, but
+    /// at most 4096. Models with a state of fixed size ignore it.
+    pub context_size: Option<usize>,
+    /// Element type of such a state: f32, the default, or f16 for half of the memory.
+    pub cache: Option<DType>,
     /// Called as weights arrive.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
@@ -80,14 +96,24 @@ impl Model {
             Some(bytes) => Some(Tokenizer::parse(&format!("{name}: tokenizer.json"), bytes, architecture.vocabulary())?),
             None => None,
         };
-        let end_tokens = [&generation, &config].into_iter().flatten().find_map(end_tokens).unwrap_or_default();
+        let mut ends = None;
+        for config in [&config, &generation].into_iter().flatten() {
+            ends = end_tokens(&name, config)?.or(ends);
+        }
 
         // The CPU takes fewer rows at a time, for the sake of memory and of those who wait.
         let chunk = if device.is_cpu() { 64 } else { 256 };
         let chunk = chunk.max(architecture.chunk());
+        let context_limit = context_limit(&*architecture, options.context_size)?;
+        let cache = options.cache.unwrap_or(DType::F32);
+        if !matches!(cache, DType::F32 | DType::F16) {
+            return Err(Error::Option { name: "cache", found: cache.to_string(), wanted: "f32 or f16" });
+        }
+        // Memory is estimated for a session that is full.
+        let full = Capacity { sequences: 1, tokens: chunk, context: context_limit.unwrap_or(0), cache };
         let mut plans = Vec::new();
         for purpose in [Purpose::Prefill, Purpose::Decode, Purpose::Loss] {
-            plans.push(programs::plan(&*architecture, purpose, 1, chunk, device.caps())?.0);
+            plans.push(programs::plan(&*architecture, purpose, full, device.caps())?.0);
         }
         refuse_too_large(&plans, options.memory)?;
         let mut weights = Weights::new(device);
@@ -100,7 +126,19 @@ impl Model {
         hasher.update(tokenizer_bytes.unwrap_or_default());
         let fingerprint = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
         let (device, programs) = (device.clone(), Mutex::default());
-        let inner = Inner { name, device, architecture, weights, tokenizer, end_tokens, fingerprint, chunk, programs };
+        let inner = Inner {
+            name,
+            device,
+            architecture,
+            weights,
+            tokenizer,
+            end_tokens: ends.unwrap_or_default(),
+            fingerprint,
+            chunk,
+            context_limit,
+            cache,
+            programs,
+        };
         Ok(Model { inner: Arc::new(inner) })
     }
 
@@ -144,47 +182,86 @@ impl Model {
         Batch::new(self, sequences).await
     }
 
-    /// The plan of a purpose for this many sequences, as this device runs it.
+    /// Positions that a session may have; none where the state's size is fixed and there is no limit.
+    pub fn context_limit(&self) -> Option<usize> {
+        self.inner.context_limit
+    }
+
+    /// Room for `needed` positions, in doubling steps up to the limit; 0 where the state does not grow.
+    pub(super) fn context_for(&self, needed: usize) -> usize {
+        let steps = needed.max(1).div_ceil(START_CONTEXT).next_power_of_two();
+        self.inner.context_limit.map_or(0, |limit| limit.min(START_CONTEXT.saturating_mul(steps)))
+    }
+
+    /// The plan of a purpose for this many sequences, as this device runs it while they are short.
     pub fn plan(&self, purpose: Purpose, sequences: usize) -> Result<Plan, Error> {
-        Ok(programs::plan(&*self.inner.architecture, purpose, sequences, self.chunk(sequences), self.inner.device.caps())?.0)
+        let room = self.room(sequences, self.context_for(0));
+        Ok(programs::plan(&*self.inner.architecture, purpose, room, self.inner.device.caps())?.0)
     }
 
     /// The unfused graph of a purpose for one sequence.
     pub fn graph(&self, purpose: Purpose) -> Result<crate::graph::Graph, Error> {
-        let capacity = Capacity { sequences: 1, tokens: self.inner.chunk };
-        Ok(programs::graph(&*self.inner.architecture, purpose, capacity)?)
+        Ok(programs::graph(&*self.inner.architecture, purpose, self.room(1, self.context_for(0)))?)
     }
 
-    fn chunk(&self, sequences: usize) -> usize {
-        self.inner.chunk.max(4 * sequences)
+    fn room(&self, sequences: usize, context: usize) -> Capacity {
+        Capacity { sequences, tokens: self.inner.chunk.max(4 * sequences), context, cache: self.inner.cache }
     }
 
     pub(super) fn weights(&self) -> &Weights {
         &self.inner.weights
     }
 
-    /// The program of a purpose, prepared on first use.
-    pub(super) async fn program(&self, purpose: Purpose, sequences: usize) -> Result<(Arc<Program>, Capacity), Error> {
-        let cached =
-            |inner: &Inner| inner.programs.lock().unwrap_or_else(PoisonError::into_inner).get(&(purpose, sequences)).cloned();
-        if let Some(found) = cached(&self.inner) {
+    /// The program of a purpose for sequences with room for `context` positions each, prepared on first use.
+    pub(super) async fn program(
+        &self,
+        purpose: Purpose,
+        sequences: usize,
+        context: usize,
+    ) -> Result<(Arc<Program>, Capacity), Error> {
+        let key = (purpose, sequences, context);
+        let programs = || self.inner.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = || programs().get(&key).and_then(|p| Some((p.program.upgrade()?, p.capacity)));
+        if let Some(found) = cached() {
             return Ok(found);
         }
-        let architecture = &*self.inner.architecture;
-        let (plan, capacity) = programs::plan(architecture, purpose, sequences, self.chunk(sequences), self.inner.device.caps())?;
+        let room = self.room(sequences, context);
+        let (plan, capacity) = programs::plan(&*self.inner.architecture, purpose, room, self.inner.device.caps())?;
         let program = Arc::new(Program::new(&self.inner.device, Arc::new(plan), &self.inner.weights).await?);
-        let mut programs = self.inner.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(programs.entry((purpose, sequences)).or_insert((program, capacity)).clone())
+        // Another session may have been faster.
+        if let Some(found) = cached() {
+            return Ok(found);
+        }
+        let _kept = (context == self.context_for(0)).then(|| program.clone());
+        let mut programs = programs();
+        programs.retain(|_, p| p.program.strong_count() > 0);
+        programs.insert(key, Prepared { program: Arc::downgrade(&program), capacity, _kept });
+        Ok((program, capacity))
     }
 }
 
-/// The end tokens of a config: one id or several.
-fn end_tokens(config: &serde_json::Value) -> Option<Vec<u32>> {
-    let field = config.get("eos_token_id")?;
+/// Positions that a session of a model may have, if its state grows.
+fn context_limit(architecture: &dyn Architecture, asked: Option<usize>) -> Result<Option<usize>, Error> {
+    let Some(trained) = architecture.context() else { return Ok(None) };
+    match asked {
+        None => Ok(Some(trained.min(USUAL_CONTEXT))),
+        Some(size) if (1..=MAX_POSITIONS).contains(&size) => Ok(Some(size)),
+        Some(size) => Err(Error::Option { name: "context size", found: size.to_string(), wanted: "1 to 1048576" }),
+    }
+}
+
+/// The end tokens of a config, if it names any: one id or several.
+fn end_tokens(file: &str, config: &serde_json::Value) -> Result<Option<Vec<u32>>, LoadError> {
+    let Some(field) = config.get("eos_token_id").filter(|field| !field.is_null()) else { return Ok(None) };
     let id = |v: &serde_json::Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
-    match field.as_array() {
-        Some(ids) => Some(ids.iter().filter_map(id).collect()),
+    let ids = match field.as_array() {
+        Some(ids) => ids.iter().map(id).collect(),
         None => id(field).map(|id| vec![id]),
+    };
+    match ids {
+        Some(ids) => Ok(Some(ids)),
+        // A text without its end would run on.
+        None => Err(LoadError::invalid(file, "config field eos_token_id", field, "a token id or a list of them")),
     }
 }
 

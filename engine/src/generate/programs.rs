@@ -74,23 +74,31 @@ pub(super) fn graph(architecture: &dyn Architecture, purpose: Purpose, capacity:
     Ok(g)
 }
 
-/// The plan of a purpose for this many sequences, with as much room for tokens as `most` and the device allow.
+/// Positions that a growing state has room for at first.
+pub(super) const START_CONTEXT: usize = 256;
+
+/// Positions up to which a growing state grows if nobody asks for more, or the model was trained for fewer.
+pub(super) const USUAL_CONTEXT: usize = 4096;
+
+/// The plan of a purpose with room for as much of `wanted` as the device allows: its tokens may become fewer.
 pub(super) fn plan(
     architecture: &dyn Architecture,
     purpose: Purpose,
-    sequences: usize,
-    most: usize,
+    wanted: Capacity,
     caps: &crate::caps::Caps,
 ) -> Result<(Plan, Capacity), Error> {
+    let sequences = wanted.sequences;
     let decoding = matches!(purpose, Purpose::Decode | Purpose::DecodeWithLogits);
-    let mut tokens = if decoding { sequences } else { most.max(sequences) };
+    let mut tokens = if decoding { sequences } else { wanted.tokens.max(sequences) };
     loop {
-        let capacity = Capacity { sequences, tokens };
+        let capacity = Capacity { tokens, ..wanted };
         let graph = crate::graph::fuse::fuse(graph(architecture, purpose, capacity)?);
         match Plan::new(&graph, caps) {
             Ok(plan) => return Ok((plan, capacity)),
-            // An activation of so many rows is too large for the device: try fewer.
-            Err(PlanError::TooLarge { .. }) if tokens > sequences => tokens = (tokens / 2).max(sequences),
+            // An activation of so many rows is too large for the device, or a loop over them too long: try fewer.
+            Err(PlanError::TooLarge { .. } | PlanError::TooLong { .. }) if tokens > sequences => {
+                tokens = (tokens / 2).max(sequences)
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -106,14 +114,15 @@ pub struct Outline {
     pub plan: Plan,
 }
 
-/// Outlines one purpose of a model for a device with `caps`, with room for `tokens` at a time.
+/// Outlines one purpose of a model for a device with `caps`, with room for `tokens` at a time and for as much context as is usual.
 pub fn outline(
     architecture: &dyn Architecture,
     purpose: Purpose,
     tokens: usize,
     caps: &crate::caps::Caps,
 ) -> Result<Outline, Error> {
-    let (plan, capacity) = plan(architecture, purpose, 1, tokens, caps)?;
+    let context = architecture.context().map_or(0, |trained| trained.min(USUAL_CONTEXT));
+    let (plan, capacity) = plan(architecture, purpose, Capacity { sequences: 1, tokens, context, cache: DType::F32 }, caps)?;
     let graph = graph(architecture, purpose, capacity)?;
     let fused = crate::graph::fuse::fuse(graph.clone());
     Ok(Outline { graph, fused, plan })

@@ -29,6 +29,9 @@ impl Cancel {
     }
 }
 
+/// The scales of the inner learning rate that a session takes.
+pub(super) const LEARNING: std::ops::RangeInclusive<f32> = 0.0..=100.0;
+
 /// A drawn token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
@@ -101,7 +104,7 @@ impl Session {
 
     /// Scales the inner learning rate from here on: 1 is the model as trained, 0 freezes the fast weights as they are.
     pub fn set_learning(&mut self, scale: f32) -> Result<(), Error> {
-        if !(0.0..=100.0).contains(&scale) {
+        if !LEARNING.contains(&scale) {
             return Err(Error::Option { name: "learning", found: scale.to_string(), wanted: "0 to 100" });
         }
         self.batch.learning = scale;
@@ -136,9 +139,6 @@ impl Session {
         self.follow_text(&tokens[..tokens.len() - self.untaken(&fed, tokens)]);
         let losses = fed?;
         (self.pending, self.pending_on_device) = (Some(*last), false);
-        if let Some(bad) = losses.iter().position(|x| x.to_bits() & 0x7f80_0000 == 0x7f80_0000) {
-            return Err(Error::NotFinite { position: (self.len() - losses.len() + bad) as u32 });
-        }
         Ok(first_unscored.then_some(None).into_iter().chain(losses.into_iter().map(Some)).collect())
     }
 
@@ -169,7 +169,7 @@ impl Session {
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled { taken: 0 });
         }
-        let pending = self.pending.ok_or(Error::EmptyPrompt)?;
+        let pending = self.pending.ok_or(if self.is_empty() { Error::EmptyPrompt } else { Error::NothingPending })?;
         if !self.pending_on_device {
             self.batch.states.write(TOKEN_STATE, 0, &[pending]);
         }

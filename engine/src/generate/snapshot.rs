@@ -1,11 +1,14 @@
 //! A session's state as bytes, independent of device, weight format and batch: magic, version, a JSON head, the tensors in
 //! little-endian order, a checksum.
 
+use half::f16;
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Model, Sampling, Session};
+use super::session::LEARNING;
+use super::{Model, Sampling, Session};
 use crate::error::Error;
 use crate::plan::StateLayout;
+use crate::quote::shown;
 use crate::step::HISTORY;
 use crate::tensor::DType;
 use crate::text::TextStream;
@@ -97,6 +100,34 @@ struct Tensor {
     len: u64,
 }
 
+impl Head {
+    /// Checks what needs no model.
+    fn check(&self) -> Result<(), SnapshotError> {
+        let invalid = |what: &str, found: String, wanted: &str| {
+            Err(SnapshotError::Invalid { what: what.into(), found, wanted: wanted.into() })
+        };
+        if !LEARNING.contains(&self.learning) {
+            return invalid("learning scale", self.learning.to_string(), "0 to 100");
+        }
+        match self.sampling.check() {
+            Err(error) => invalid("sampling", error.to_string(), "options in range"),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+impl Tensor {
+    /// The element type of what is tensor `i` of a head.
+    fn dtype(&self, i: usize) -> Result<DType, SnapshotError> {
+        let known = [DType::F32, DType::F16, DType::U32].into_iter().find(|dtype| dtype.name() == self.dtype);
+        known.ok_or_else(|| SnapshotError::Invalid {
+            what: format!("element type of tensor {i}"),
+            found: shown(&self.dtype),
+            wanted: "f32, f16 or u32".into(),
+        })
+    }
+}
+
 /// A parsed state, not yet of any model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateFile {
@@ -132,14 +163,17 @@ impl StateFile {
         if found != wanted {
             return Err(SnapshotError::Checksum { found, wanted });
         }
-        let head: Head = serde_json::from_slice(&bytes[16..16 + head_bytes]).map_err(|e| SnapshotError::Head(e.to_string()))?;
+        let head: Head = serde_json::from_slice(&bytes[16..16 + head_bytes]).map_err(|e| SnapshotError::Head(shown(e)))?;
+        head.check()?;
         let mut rest = &bytes[16 + head_bytes..body];
         let mut tensors = Vec::new();
-        for tensor in &head.tensors {
-            let bytes = usize::try_from(tensor.len).ok().and_then(|n| n.checked_mul(4)).filter(|n| *n <= rest.len());
+        for (i, tensor) in head.tensors.iter().enumerate() {
+            let dtype = tensor.dtype(i)?;
+            let bytes = |len: usize| len.checked_mul(dtype.bytes_of(1))?.checked_next_multiple_of(4);
+            let bytes = usize::try_from(tensor.len).ok().and_then(bytes).filter(|n| *n <= rest.len());
             let bytes = bytes.ok_or_else(|| SnapshotError::Length {
-                what: format!("state {}", tensor.name),
-                wanted: tensor.len.saturating_mul(4),
+                what: format!("state {}", shown(&tensor.name)),
+                wanted: tensor.len.saturating_mul(dtype.bytes_of(1) as u64),
                 found: rest.len() as u64,
             })?;
             let (data, after) = rest.split_at(bytes);
@@ -176,7 +210,7 @@ impl StateFile {
     fn check(&self, model: &Model, layout: &StateLayout) -> Result<(), SnapshotError> {
         let head = &self.head;
         if head.fingerprint != model.fingerprint() {
-            let (found, wanted) = (head.fingerprint.clone(), model.fingerprint().to_string());
+            let (found, wanted) = (shown(&head.fingerprint), model.fingerprint().to_string());
             return Err(SnapshotError::OtherModel { found, wanted });
         }
         let invalid = |what: String, found: String, wanted: String| Err(SnapshotError::Invalid { what, found, wanted });
@@ -187,59 +221,75 @@ impl StateFile {
         if !head.stream.is_consistent(vocabulary) {
             return invalid("text".into(), "inconsistent".into(), "tokens of the vocabulary".into());
         }
-        if !(0.0..=100.0).contains(&head.learning) {
-            return invalid("learning scale".into(), head.learning.to_string(), "0 to 100".into());
+        if let Some(limit) = model.context_limit().filter(|limit| head.position as usize > *limit) {
+            return invalid("position".into(), head.position.to_string(), format!("at most the context of {limit}"));
         }
-        if let Err(error) = head.sampling.check() {
-            return invalid("sampling".into(), error.to_string(), "options in range".into());
+        if layout.states.len() != head.tensors.len() {
+            return invalid("number of tensors".into(), head.tensors.len().to_string(), layout.states.len().to_string());
         }
-        let wanted: Vec<_> = layout.states.iter().map(|s| (s.name.as_str(), s.desc.dtype.name(), s.desc.len() as u64)).collect();
-        let found: Vec<_> = head.tensors.iter().map(|t| (t.name.as_str(), t.dtype.as_str(), t.len)).collect();
-        if wanted.len() != found.len() {
-            return invalid("number of tensors".into(), found.len().to_string(), wanted.len().to_string());
-        }
-        for (i, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
-            if found != wanted {
-                return invalid(format!("tensor {i}"), format!("{found:?}"), format!("{wanted:?}"));
-            }
-            let float = layout.states[i].desc.dtype == DType::F32;
-            let bad = |word: &u32| match float {
-                true => word & 0x7f80_0000 == 0x7f80_0000,
-                false => *word as usize >= vocabulary,
+        for (i, (place, found)) in layout.states.iter().zip(&head.tensors).enumerate() {
+            // A cache may have been kept in the other of its types.
+            let kept = found.dtype(i)?;
+            let dtype = if place.grows && kept != DType::U32 { kept } else { place.desc.dtype };
+            let wanted = Tensor {
+                name: place.name.clone(),
+                dtype: dtype.name().into(),
+                len: place.used_len(1, head.position as usize) as u64,
             };
-            if let Some(at) = self.tensors[i].iter().position(bad) {
-                let found = if float { f32::from_bits(self.tensors[i][at]).to_string() } else { self.tensors[i][at].to_string() };
-                return invalid(format!("{} at element {at}", wanted.0), found, "a finite number or a known token".into());
+            if *found != wanted {
+                return invalid(format!("tensor {i}"), shown(format!("{found:?}")), format!("{wanted:?}"));
+            }
+            let halves = |word: u32| [word & 0xffff, word >> 16];
+            let words = self.tensors[i].iter().copied();
+            // Infinities and what is no number have the largest exponent.
+            let bad = match dtype {
+                DType::F16 | DType::BF16 => words.flat_map(halves).position(|half| half & 0x7c00 == 0x7c00),
+                DType::F32 => words.into_iter().position(|word| word & 0x7f80_0000 == 0x7f80_0000),
+                DType::U32 => words.into_iter().position(|word| word as usize >= vocabulary),
+                DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => unreachable!("no state is quantised"),
+            };
+            if let Some(at) = bad {
+                let found = match dtype {
+                    DType::F32 => f32::from_bits(self.tensors[i][at]).to_string(),
+                    DType::U32 => self.tensors[i][at].to_string(),
+                    _ => "no finite half".into(),
+                };
+                return invalid(format!("{} at element {at}", place.name), found, "a finite number or a known token".into());
             }
         }
         Ok(())
     }
 }
 
-impl Batch {
-    /// A copy on the same device.
-    pub(super) async fn copy(&self) -> Result<Batch, Error> {
-        let mut copy = Batch::new(&self.model, self.positions.len()).await?;
-        copy.states = self.states.duplicate().await?;
-        copy.positions = self.positions.clone();
-        copy.learning = self.learning;
-        Ok(copy)
+/// Words of finite floats or halves in the other of these types.
+fn convert(words: &[u32], from: DType, to: DType) -> Vec<u32> {
+    match (from, to) {
+        (DType::F16, DType::F32) => {
+            let halves = words.iter().flat_map(|w| [f16::from_bits(*w as u16), f16::from_bits((*w >> 16) as u16)]);
+            halves.map(|h| h.to_f32().to_bits()).collect()
+        }
+        (DType::F32, DType::F16) => {
+            let half = |word: u32| u32::from(f16::from_f32(f32::from_bits(word).clamp(-65504.0, 65504.0)).to_bits());
+            words.as_chunks::<2>().0.iter().map(|[a, b]| half(*a) | half(*b) << 16).collect()
+        }
+        _ => words.to_vec(),
     }
 }
 
 impl Session {
-    /// The session's state as bytes: fixed in size for TTT models. [`Session::restore`] goes on from it, on any device.
+    /// The session's state as bytes: fixed in size for TTT models, as long as the text for those with a cache. [`Session::restore`] goes on from it, on any device.
     pub async fn snapshot(&self) -> Result<Vec<u8>, Error> {
-        let tensors = self.batch.states.read(0, 1).await?;
+        let position = self.batch.positions[0];
+        let tensors = self.batch.states.read(0, 1, position as usize).await?;
         let layout = self.batch.states.layout();
         let describe = |s: &crate::plan::StatePlace| Tensor {
             name: s.name.clone(),
             dtype: s.desc.dtype.name().into(),
-            len: s.desc.len() as u64,
+            len: s.used_len(1, position as usize) as u64,
         };
         let head = Head {
             fingerprint: self.model().fingerprint().into(),
-            position: self.batch.positions[0],
+            position,
             pending: self.pending,
             learning: self.learning(),
             sampling: self.sampling,
@@ -255,10 +305,13 @@ impl Session {
         let file = StateFile::parse(bytes)?;
         let layout = self.batch.states.layout().clone();
         file.check(self.model(), &layout)?;
-        for (i, tensor) in file.tensors.iter().enumerate() {
-            self.batch.states.write(i, 0, tensor);
-        }
         let head = file.head;
+        let position = head.position as usize;
+        self.batch.grow(position).await?;
+        for (i, (tensor, described)) in file.tensors.iter().zip(&head.tensors).enumerate() {
+            let words = convert(tensor, described.dtype(i)?, layout.states[i].desc.dtype);
+            self.batch.states.write_used(i, 0, 1, position, &words);
+        }
         debug_assert!(layout.states.iter().any(|s| s.desc.width() == HISTORY));
         self.batch.positions[0] = head.position;
         self.batch.learning = head.learning;

@@ -7,14 +7,15 @@ use crate::kernels::causal_conv::CausalConv;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::matmul::Matmul;
 use crate::kernels::matvec::Matvec;
+use crate::kernels::selective_scan::SelectiveScan;
+use crate::kernels::ssd::Ssd;
 
 /// Applies every rule, in the order in which one makes room for the next.
 pub fn fuse(mut graph: Graph) -> Graph {
     drop_unused(&mut graph);
     pack_projections(&mut graph);
     norm_into_matvec(&mut graph);
-    gate_into_layer_norm(&mut graph);
-    residual_into_node(&mut graph);
+    after_into_node(&mut graph);
     graph
 }
 
@@ -141,41 +142,20 @@ fn norm_into_matvec(graph: &mut Graph) {
     }
 }
 
-/// `gelu_gate(g, layer_norm(x))` → `layer_norm` with the gate behind.
-fn gate_into_layer_norm(graph: &mut Graph) {
+/// `after(r, f(x, …))` → `f` that takes r as well: `add` into the products and the convolution of one filter, which then add to r in
+/// place; `gelu_gate` into `layer_norm`, and `swiglu` into the scans, which then gate what they yield.
+fn after_into_node(graph: &mut Graph) {
     let mut at = 0;
     while at < graph.nodes.len() {
         let node = &graph.nodes[at];
-        if let Op::GeluGate(_) = node.op
-            && let Some(before) = maker(graph, node.inputs[1])
-            && let Op::LayerNorm(LayerNorm { eps, gated: false }) = graph.nodes[before].op
-            && uses(graph, node.inputs[1]) == 1
-            && !updated_within(graph, before..at, graph.nodes[before].inputs[0])
-        {
-            let mut inputs = graph.nodes[before].inputs.clone();
-            inputs.push(node.inputs[0]);
-            graph.nodes[at].op = LayerNorm { eps, gated: true }.into();
-            graph.nodes[at].inputs = inputs;
-            remove(graph, before);
-        } else {
-            at += 1;
-        }
-    }
-}
-
-/// `add(r, f(x, …))` → `f` that adds to r in place, for the products and the convolution of one filter.
-fn residual_into_node(graph: &mut Graph) {
-    let mut at = 0;
-    while at < graph.nodes.len() {
-        let node = &graph.nodes[at];
-        if let Op::Add(_) = node.op
-            && let Some(before) = maker(graph, node.inputs[1])
-            && graph.nodes[before].outputs[0] == node.inputs[1]
-            && uses(graph, node.inputs[1]) == 1
-            && let Some(op) = with_residual(&graph.nodes[before].op)
+        if let Some(&value) = node.inputs.get(1)
+            && let Some(before) = maker(graph, value)
+            && graph.nodes[before].outputs[0] == value
+            && uses(graph, value) == 1
+            && let Some(op) = with_after(&graph.nodes[before].op, &node.op)
             && movable(graph, before, at)
         {
-            // The whole node moves to where the sum was: the residual may be made after the node's own place.
+            // The whole node moves to where the later one was: its other input may be made after the node's own place.
             let mut moved = graph.nodes[before].clone();
             moved.op = op;
             moved.inputs.push(node.inputs[0]);
@@ -203,13 +183,19 @@ fn movable(graph: &Graph, from: usize, to: usize) -> bool {
         && !updated.iter().any(|(input, _)| read_between(graph.base(node.inputs[*input])))
 }
 
-fn with_residual(op: &Op) -> Option<Op> {
-    match op {
-        Op::Matmul(Matmul { residual: false }) => Some(Matmul { residual: true }.into()),
-        Op::Matvec(Matvec { norm, residual: false }) => Some(Matvec { norm: norm.clone(), residual: true }.into()),
-        Op::CausalConv(CausalConv { filters: 1, taps, residual: false }) => {
-            Some(CausalConv { filters: 1, taps: *taps, residual: true }.into())
+/// `op` with the work of `after` in it, if it can have that.
+fn with_after(op: &Op, after: &Op) -> Option<Op> {
+    match (op, after) {
+        (Op::Matmul(Matmul { residual: false }), Op::Add(_)) => Some(Matmul { residual: true }.into()),
+        (Op::Matvec(Matvec { norm, residual: false }), Op::Add(_)) => Some(Matvec { norm: norm.clone(), residual: true }.into()),
+        (Op::CausalConv(conv @ CausalConv { filters: 1, residual: false, .. }), Op::Add(_)) => {
+            Some(CausalConv { residual: true, ..conv.clone() }.into())
         }
+        (Op::LayerNorm(LayerNorm { eps, gated: false }), Op::GeluGate(_)) => Some(LayerNorm { eps: *eps, gated: true }.into()),
+        (Op::SelectiveScan(scan @ SelectiveScan { gated: false, .. }), Op::Swiglu(_)) => {
+            Some(SelectiveScan { gated: true, ..scan.clone() }.into())
+        }
+        (Op::Ssd(scan @ Ssd { gated: false, .. }), Op::Swiglu(_)) => Some(Ssd { gated: true, ..scan.clone() }.into()),
         _ => None,
     }
 }

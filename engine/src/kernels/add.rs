@@ -18,6 +18,10 @@ impl Kernel for Add {
         vec![(0, 0)]
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 1
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let (y, x) = (&io.inputs[0], &io.outputs[0]);
         vec![elementwise("add", &x.desc).bind(&["y", "x"]).size("Y_STRIDE", y.stride).size("Y_OFFSET", y.offset)]

@@ -1,9 +1,10 @@
-//! Causal depth-wise convolution with its window, and the residual after it.
+//! Causal depth-wise convolution with its window, and the activation or the residual after it.
 
 use super::*;
+use crate::vector::silu;
 
-/// `y[t, f·C + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − taps + 1 + k, c]` for `filters` filters of one input of C channels;
-/// the rows before this run come from the window. The last tap is the current token.
+/// `y[t, f·C + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − taps + 1 + k, c]` for `filters` filters of one input of C channels,
+/// then `silu`; the rows before this run come from the window. The last tap is the current token.
 ///
 /// Inputs: x `[tokens, C]`, w `[filters · C, taps]`, bias `[filters · C]`, window `[sequences, taps − 1, C]` (updated: the last
 /// rows of x, oldest first), and with `residual` (one filter) the value that the result is added to in place.
@@ -14,6 +15,8 @@ pub struct CausalConv {
     pub filters: usize,
     /// Rows that a filter sees, 2 to 16.
     pub taps: usize,
+    /// Whether the result goes through SiLU.
+    pub silu: bool,
     /// Whether a fifth input is added.
     pub residual: bool,
 }
@@ -53,12 +56,17 @@ impl Kernel for CausalConv {
         if self.residual { vec![(3, 1), (4, 0)] } else { vec![(3, 1)] }
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let x = &io.inputs[0];
         let channels = x.desc.width();
         let grid = Grid(vec![Extent::fixed(channels, CHANNELS), Extent::new(Live::Sequences, 1)]);
         let store = if self.residual { "store_residual" } else { "store_plain" };
         let launch = Launch::new("causal_conv", grid).part(store).bind(&["x", "w", "bias", "y", "window"]).constant("TAPS", self.taps);
+        let launch = if self.silu { launch.part("activation_silu").part("silu") } else { launch.part("activation_none") };
         let launch = launch.size("CHANNELS", channels).size("FILTERS", self.filters);
         vec![launch.size("X_STRIDE", x.stride).size("X_OFFSET", x.offset)]
     }
@@ -85,6 +93,7 @@ impl Kernel for CausalConv {
                     let (w, bias) = (&w[f * channels * self.taps..][..channels * self.taps], &bias[f * channels..]);
                     for (c, (y, w)) in y.iter_mut().zip(w.chunks(self.taps)).enumerate() {
                         let sum = w.iter().zip(&rows).fold(bias[c], |sum, (w, row)| sum + w * row[c]);
+                        let sum = if self.silu { silu(sum) } else { sum };
                         *y = if self.residual { *y + sum } else { sum };
                     }
                 }
@@ -107,7 +116,7 @@ impl Kernel for CausalConv {
 
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
-    let case = |counts: &[u32], channels: usize, filters: usize, taps: usize, residual: bool| {
+    let case = |counts: &[u32], channels: usize, filters: usize, taps: usize, silu: bool, residual: bool| {
         let rows = counts.iter().sum::<u32>() as usize;
         let weight = |seed, shape: &[usize]| CaseInput::weight(Desc::fixed(DType::F32, shape), Fill::uniform(seed, 1.0));
         let mut inputs = vec![
@@ -120,14 +129,15 @@ pub fn cases() -> Vec<Case> {
             inputs.push(CaseInput::activation(Desc::tokens(rows, channels), Fill::uniform(5, 3.0)));
         }
         let step = || Step::new(counts.iter().map(|&n| Sequence::new(0, n)).collect());
-        let name = format!("{counts:?} x{channels} filters {filters} taps {taps} residual {residual}");
-        Case::new(name, CausalConv { filters, taps, residual }, rows, inputs).steps(vec![step(), step()])
+        let name = format!("{counts:?} x{channels} filters {filters} taps {taps} silu {silu} residual {residual}");
+        Case::new(name, CausalConv { filters, taps, silu, residual }, rows, inputs).steps(vec![step(), step()])
     };
     vec![
-        case(&[1], 1, 1, 4, false),
-        case(&[1, 2, 3, 9], 63, 1, 4, true),
-        case(&[2, 7], 64, 2, 4, false),
-        case(&[5], 65, 3, 2, false),
-        case(&[20], 70, 1, 16, true),
+        case(&[1], 1, 1, 4, false, false),
+        case(&[1, 2, 3, 9], 63, 1, 4, false, true),
+        case(&[2, 7], 64, 2, 4, false, false),
+        case(&[3, 1], 64, 1, 4, true, false),
+        case(&[5], 65, 3, 2, true, false),
+        case(&[20], 70, 1, 16, true, true),
     ]
 }

@@ -15,6 +15,10 @@ impl Kernel for Copy {
         Ok(vec![inputs[0].clone()])
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let (x, y) = (&io.inputs[0], &io.outputs[0]);
         vec![elementwise("copy", &y.desc).bind(&["x", "y"]).size("X_STRIDE", x.stride).size("X_OFFSET", x.offset)]

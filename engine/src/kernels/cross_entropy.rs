@@ -22,6 +22,10 @@ impl Kernel for CrossEntropy {
         Ok(vec![logits.with_width(1)])
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let x = &io.inputs[0];
         let launch = rowwise("cross_entropy", &x.desc).bind(&["logits", "targets", "loss"]).part("workgroup_sum").part("workgroup_max");

@@ -12,6 +12,10 @@ impl Kernel for GeluGate {
         infer_gated(inputs)
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        matches!(input, 0 | 1)
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         vec![launch_gated("gelu_gate", io).part("gelu")]
     }

@@ -18,6 +18,10 @@ impl Kernel for LastRow {
         Ok(vec![Desc::sequences(self.sequences, inputs[0].width())])
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let x = &io.inputs[0];
         vec![elementwise("last_row", &io.outputs[0].desc).bind(&["x", "y"]).size("X_STRIDE", x.stride).size("X_OFFSET", x.offset)]

@@ -13,6 +13,8 @@ pub enum Live {
     Sequences,
     /// The tokens of its longest sequence.
     Longest,
+    /// The positions that its furthest sequence has after it.
+    Context,
     /// The rows of the part at hand of a divided weight or state.
     Part,
 }
@@ -54,6 +56,7 @@ impl Extent {
             Live::Tokens => step.head.rows,
             Live::Sequences => step.head.sequences,
             Live::Longest => step.head.longest,
+            Live::Context => step.head.context,
             Live::Part => part.count,
         };
         u64::from(count).div_ceil(u64::from(self.per))
@@ -94,12 +97,14 @@ pub struct Launch {
     pub overrides: Vec<(&'static str, f64)>,
     /// Number of workgroups.
     pub grid: Grid,
+    /// Rounds of loops that one invocation may go through at full capacity, rounded up generously; 0 where they are few.
+    pub rounds: u64,
 }
 
 impl Launch {
     /// A launch of `file` without parts and constants.
     pub fn new(file: &'static str, grid: Grid) -> Launch {
-        Launch { file, bindings: Vec::new(), parts: Vec::new(), consts: Vec::new(), overrides: Vec::new(), grid }
+        Launch { file, bindings: Vec::new(), parts: Vec::new(), consts: Vec::new(), overrides: Vec::new(), grid, rounds: 0 }
     }
 
     /// Names the operands as the shader does.
@@ -123,6 +128,12 @@ impl Launch {
     /// Sets an override.
     pub fn set(mut self, name: &'static str, value: impl Into<f64>) -> Launch {
         self.overrides.push((name, value.into()));
+        self
+    }
+
+    /// Says how many rounds of loops an invocation may go through.
+    pub fn rounds(mut self, rounds: usize) -> Launch {
+        self.rounds = rounds as u64;
         self
     }
 

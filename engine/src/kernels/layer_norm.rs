@@ -26,6 +26,10 @@ impl Kernel for LayerNorm {
         Ok(vec![inputs[0].with_width(width)])
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        matches!(input, 0 | 3)
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let x = &io.inputs[0];
         let launch = rowwise("layer_norm", &io.outputs[0].desc)

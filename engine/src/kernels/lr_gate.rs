@@ -22,6 +22,10 @@ impl Kernel for LrGate {
         Ok(vec![inputs[0].with_width(width)])
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let z = &io.inputs[0];
         let launch = elementwise("lr_gate", &io.outputs[0].desc).part("sequence_of").bind(&["z", "bias", "lr"]);

@@ -84,6 +84,10 @@ impl Kernel for Matmul {
         vec![1]
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         // A tall tile loads each weight less often; a flat one wastes less on a short prompt.
         let (tall, flat) = (self.tile(io, 4, 4), self.tile(io, 1, 4));

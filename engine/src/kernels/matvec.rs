@@ -39,6 +39,10 @@ impl Kernel for Matvec {
         vec![1]
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let (x, w, y) = (&io.inputs[0], &io.inputs[1], &io.outputs[0]);
         let grid = Grid(vec![Extent::new(Live::Part, OUTPUTS), Extent::new(Live::of(x.desc.axis, x.desc.rows()), 1)]);

@@ -32,6 +32,10 @@ impl Kernel for RmsNorm {
         Ok(vec![inputs[0].with_width(inputs[0].width())])
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input == 0
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let x = &io.inputs[0];
         let launch = rowwise("rms_norm", &io.outputs[0].desc).part("workgroup_sum");

@@ -12,8 +12,12 @@ impl Kernel for Swiglu {
         infer_gated(inputs)
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        matches!(input, 0 | 1)
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        vec![launch_gated("swiglu", io)]
+        vec![launch_gated("swiglu", io).part("silu")]
     }
 
     fn reference(&self, args: &mut Args<'_>) {

@@ -218,6 +218,17 @@ impl Geometry {
             .size("LR_OFFSET", lr.offset)
     }
 
+    /// Rounds of the loops over a run's tokens: `a_chunk` for each group of up to `chunk` tokens of one mini-batch, and
+    /// `a_commit` for each mini-batch.
+    pub(super) fn rounds(&self, io: &Io, chunk: usize, a_chunk: usize, a_commit: usize) -> usize {
+        let (tokens, b) = (io.inputs[0].desc.rows(), self.mini_batch);
+        // A run may begin and end within a mini-batch.
+        let chunks = tokens.min((tokens / b + 2) * b.div_ceil(chunk));
+        // The norms of the rows: six loops over a head, eight sums over 16 invocations.
+        let norms = 6 * (self.head_dim / 16 + 1) + 40;
+        chunks * (a_chunk + norms) + (tokens / b + 1) * a_commit
+    }
+
     /// Row by row where a run has few tokens a sequence, else by mini-batches.
     pub(super) fn prefer_rows(&self, io: &Io, dual: Launch, rows: Launch) -> Vec<Launch> {
         let sequences = io.outputs[1].desc.rows() / self.heads;

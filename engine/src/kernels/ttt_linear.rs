@@ -99,11 +99,20 @@ impl Kernel for TttLinear {
         vec![4, 5]
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input <= 2
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         // Tiles of q, of k (then scores) and of z rows share 16 KiB: 16 rows up to heads of 64, 8 above.
         let chunk = if self.geometry.head_dim <= 64 { 16 } else { 8 };
-        let dual = self.geometry.launch("ttt_linear", io, chunk).part("ttt_linear_commit");
-        let rows = self.geometry.launch("ttt_linear_rows", io, 1).part("ttt_linear_commit");
+        let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
+        let (lanes, commit) = (256 / hd, (hd * hd / 1024 + 1) * (b + 5) + b);
+        let a_chunk = 3 * (chunk * hd / 256 + 1) + hd + (chunk * b / 256 + 1) * (hd + 1) + b;
+        let a_row = hd / lanes + lanes + (b / 16 + 1) * (hd / 16 + 7) + b;
+        let rounds = |chunk, a_chunk| self.geometry.rounds(io, chunk, a_chunk, commit);
+        let dual = self.geometry.launch("ttt_linear", io, chunk).part("ttt_linear_commit").rounds(rounds(chunk, a_chunk));
+        let rows = self.geometry.launch("ttt_linear_rows", io, 1).part("ttt_linear_commit").rounds(rounds(1, a_row));
         self.geometry.prefer_rows(io, dual, rows)
     }
 

@@ -134,11 +134,24 @@ impl Kernel for TttMlp {
         vec![4, 5]
     }
 
+    fn strided(&self, input: usize, _: &Operand) -> bool {
+        input <= 2
+    }
+
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         // A tile of rows of 4hd and three of hd share 16 KiB: 8 rows up to heads of 64, 4 above.
         let chunk = if self.geometry.head_dim <= 64 { 8 } else { 4 };
-        let dual = self.geometry.launch("ttt_mlp", io, chunk).part("ttt_mlp_commit").part("gelu").part("gelu_slope");
-        let rows = self.geometry.launch("ttt_mlp_rows", io, 1).part("ttt_mlp_commit").part("gelu").part("gelu_slope");
+        let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
+        let (wide, lanes, columns) = (4 * hd, 256 / hd, (4 * hd).div_ceil(256));
+        let commit = columns * (hd / 4 * (b + 5) + b) + (wide / (4 * lanes) + 1) * (b + 5) + b;
+        let scores = (chunk * b / 256 + 1) * (hd + wide + 2);
+        let a_chunk = 3 * (chunk * hd / 256 + 1) + columns * (3 * hd + b + 4 * chunk) + scores + 2 * wide + b;
+        let a_row = columns * (2 * hd + b) + 2 * (wide / lanes + lanes + 1) + (b / 16 + 1) * (5 * hd / 16 + 14) + b;
+        let launch = |file, chunk, a_chunk| {
+            let launch = self.geometry.launch(file, io, chunk).part("ttt_mlp_commit").part("gelu").part("gelu_slope");
+            launch.rounds(self.geometry.rounds(io, chunk, a_chunk, commit))
+        };
+        let (dual, rows) = (launch("ttt_mlp", chunk, a_chunk), launch("ttt_mlp_rows", 1, a_row));
         self.geometry.prefer_rows(io, dual, rows)
     }
 

@@ -7,8 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Checkpoint, LoadError, Reading, Source, gguf, safetensors, stream, truncated};
 
-/// The largest text file (config, tokenizer, index) that is read whole.
+/// The largest tokenizer or index that is read whole.
 const MAX_TEXT: u64 = 64 << 20;
+/// The largest config.
+const MAX_CONFIG: u64 = 1 << 20;
 
 /// A file that is read in pieces.
 pub struct FileSource {
@@ -24,13 +26,22 @@ fn io_error(path: &Path, source: std::io::Error) -> LoadError {
 impl FileSource {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<FileSource, LoadError> {
-        let file = File::open(path).map_err(|e| io_error(path, e))?;
-        let metadata = file.metadata().map_err(|e| io_error(path, e))?;
-        if metadata.is_dir() {
-            return Err(io_error(path, ErrorKind::IsADirectory.into()));
-        }
-        Ok(FileSource { name: path.display().to_string(), length: metadata.len(), file: Mutex::new(file) })
+        let (file, length) = open_regular(path)?;
+        Ok(FileSource { name: path.display().to_string(), length, file: Mutex::new(file) })
     }
+}
+
+/// Opens a file that has an end, and tells its length. (To open a pipe would wait for whoever writes into it.)
+fn open_regular(path: &Path) -> Result<(File, u64), LoadError> {
+    let metadata = std::fs::metadata(path).map_err(|e| io_error(path, e))?;
+    if metadata.is_dir() {
+        return Err(io_error(path, ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() {
+        return Err(LoadError::invalid(&path.display().to_string(), "it", "a device or a pipe", "a regular file"));
+    }
+    let file = File::open(path).map_err(|e| io_error(path, e))?;
+    Ok((file, metadata.len()))
 }
 
 impl Source for FileSource {
@@ -104,16 +115,20 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         checkpoint.sources.push(Box::new(source));
     }
     let json = |name: &str| -> Result<Option<serde_json::Value>, LoadError> {
-        let Some(bytes) = text(&folder.join(name))? else { return Ok(None) };
+        let Some(bytes) = text(&folder.join(name), MAX_CONFIG)? else { return Ok(None) };
         let file = folder.join(name).display().to_string();
-        let value = serde_json::from_slice(&bytes).map_err(|e| LoadError::invalid(&file, "its content", e, "JSON"))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&standard(&bytes)).map_err(|e| LoadError::invalid(&file, "its content", e, "JSON"))?;
+        if !value.is_object() {
+            return Err(LoadError::invalid(&file, "its content", value, "a JSON object"));
+        }
         Ok(Some(value))
     };
     Ok(Opened {
         chat_template: chat_template(&folder)?,
         config: json("config.json")?,
         generation: json("generation_config.json")?,
-        tokenizer: text(&folder.join("tokenizer.json"))?,
+        tokenizer: text(&folder.join("tokenizer.json"), MAX_TEXT)?,
         checkpoint,
     })
 }
@@ -123,10 +138,10 @@ fn chat_template(folder: &Path) -> Result<Option<String>, LoadError> {
     let invalid = |name: &str, found: String, wanted: &str| {
         LoadError::invalid(&folder.join(name).display().to_string(), "its content", found, wanted)
     };
-    if let Some(bytes) = text(&folder.join("chat_template.jinja"))? {
+    if let Some(bytes) = text(&folder.join("chat_template.jinja"), MAX_CONFIG)? {
         return String::from_utf8(bytes).map(Some).map_err(|e| invalid("chat_template.jinja", e.to_string(), "UTF-8"));
     }
-    let Some(bytes) = text(&folder.join("tokenizer_config.json"))? else { return Ok(None) };
+    let Some(bytes) = text(&folder.join("tokenizer_config.json"), MAX_TEXT)? else { return Ok(None) };
     let config: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| invalid("tokenizer_config.json", e.to_string(), "JSON"))?;
     Ok(config.get("chat_template").and_then(|t| t.as_str()).map(String::from))
@@ -136,6 +151,29 @@ fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
 
+/// A JSON text as the standard has it: Python writes infinities and NaN as bare words, which become strings.
+fn standard(text: &[u8]) -> Vec<u8> {
+    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    let (mut out, mut at, mut in_string) = (Vec::with_capacity(text.len()), 0, false);
+    while at < text.len() {
+        let rest = &text[at..];
+        let (taken, word) = match rest[0] {
+            b'\\' if in_string => (rest.len().min(2), false),
+            b'"' => {
+                in_string = !in_string;
+                (1, false)
+            }
+            _ if in_string => (1, false),
+            _ => WORDS.iter().find(|word| rest.starts_with(word)).map_or((1, false), |word| (word.len(), true)),
+        };
+        out.extend(word.then_some(b'"'));
+        out.extend(&rest[..taken]);
+        out.extend(word.then_some(b'"'));
+        at += taken;
+    }
+    out
+}
+
 fn is_stream(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("streaming_"))
 }
@@ -143,7 +181,7 @@ fn is_stream(path: &Path) -> bool {
 /// The weight files of a folder.
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let index = folder.join("model.safetensors.index.json");
-    if let Some(bytes) = text(&index)? {
+    if let Some(bytes) = text(&index, MAX_TEXT)? {
         let files = safetensors::index_files(&index.display().to_string(), &bytes)?;
         return Ok(files.into_iter().map(|f| folder.join(f)).collect());
     }
@@ -170,18 +208,33 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
 }
 
 /// A file read whole, if it is there.
-fn text(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io_error(path, e)),
+fn text(path: &Path, most: u64) -> Result<Option<Vec<u8>>, LoadError> {
+    let (file, length) = match open_regular(path) {
+        Err(LoadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
     };
-    let length = file.metadata().map_err(|e| io_error(path, e))?.len();
-    if length > MAX_TEXT {
+    if length > most {
         let found = format!("{length} bytes long");
-        return Err(LoadError::invalid(&path.display().to_string(), "the file", found, format!("at most {MAX_TEXT} bytes")));
+        return Err(LoadError::invalid(&path.display().to_string(), "the file", found, format!("at most {most} bytes")));
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    file.read_to_end(&mut bytes).map_err(|e| io_error(path, e))?;
+    file.take(most).read_to_end(&mut bytes).map_err(|e| io_error(path, e))?;
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_infinities_become_strings_and_strings_stay() {
+        for (python, wanted) in [
+            (r#"{"limit": [0.0, Infinity]}"#, r#"{"limit": [0.0, "Infinity"]}"#),
+            (r#"[-Infinity,NaN,1]"#, r#"["-Infinity","NaN",1]"#),
+            (r#"{"a \" Infinity": "NaN \\", "b": NaN}"#, r#"{"a \" Infinity": "NaN \\", "b": "NaN"}"#),
+            (r#""ends in \"#, r#""ends in \"#),
+        ] {
+            assert_eq!(standard(python.as_bytes()), wanted.as_bytes(), "{python}");
+        }
+    }
 }

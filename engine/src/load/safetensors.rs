@@ -1,11 +1,14 @@
 //! Safetensors: eight bytes of length, a JSON header, the data. One file, or several with an index.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{LoadError, Source, TensorInfo, checked_len};
 use crate::blocks::Format;
+use crate::quote::shown;
 
 /// The longest header that is read; the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -15,6 +18,38 @@ struct Entry {
     dtype: String,
     shape: Vec<usize>,
     data_offsets: (u64, u64),
+}
+
+/// A header's entries; a name that comes twice is refused, where a map would keep one of them.
+struct Header(BTreeMap<String, Entry>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Header, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut entries = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    let entry = map.next_value().map_err(|e| A::Error::custom(format!("the entry of {}: {e}", shown(&name))))?;
+                    if entries.insert(name.clone(), entry).is_some() {
+                        return Err(A::Error::custom(format!("{} comes twice", shown(name))));
+                    }
+                }
+                Ok(Header(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
 }
 
 /// The tensors of one file, which is number `file` of its checkpoint.
@@ -46,16 +81,11 @@ pub fn parse(
     file: usize,
 ) -> Result<BTreeMap<String, TensorInfo>, LoadError> {
     let invalid = |what: &str, found: String, wanted: &str| LoadError::invalid(name, what, found, wanted);
-    let entries: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(header).map_err(|e| invalid("the header", e.to_string(), "a JSON object of tensors"))?;
+    let wanted = "a JSON object of tensors with dtype, shape and data_offsets";
+    let Header(entries) = serde_json::from_slice(header).map_err(|e| invalid("the header", e.to_string(), wanted))?;
     let mut tensors = BTreeMap::new();
     let mut ranges = Vec::new();
-    for (tensor, value) in entries {
-        if tensor == "__metadata__" {
-            continue;
-        }
-        let entry: Entry = serde_json::from_value(value)
-            .map_err(|e| invalid(&format!("the entry of {tensor}"), e.to_string(), "dtype, shape and data_offsets"))?;
+    for (tensor, entry) in entries {
         let format = match entry.dtype.as_str() {
             "F32" => Format::F32,
             "F16" => Format::F16,
@@ -63,7 +93,8 @@ pub fn parse(
             other => return Err(invalid(&format!("the type of {tensor}"), other.into(), "F32, F16 or BF16")),
         };
         let len = checked_len(&entry.shape).ok_or_else(|| {
-            invalid(&format!("the shape of {tensor}"), format!("{:?}", entry.shape), "a shape that fits in memory")
+            let sizes = &entry.shape[..entry.shape.len().min(16)];
+            invalid(&format!("the shape of {tensor}"), format!("{sizes:?}"), "a shape that fits in memory")
         })?;
         let (start, end) = entry.data_offsets;
         let bytes = format.bytes_of(len);
@@ -71,8 +102,8 @@ pub fn parse(
             return Err(invalid(&format!("the data range of {tensor}"), format!("{start}..{end}"), &format!("{bytes} bytes")));
         }
         if end > available {
-            let file = name.to_string();
-            return Err(LoadError::Truncated { file, what: tensor, wanted: data.saturating_add(end), found: data + available });
+            let (file, what) = (name.to_string(), shown(tensor));
+            return Err(LoadError::Truncated { file, what, wanted: data.saturating_add(end), found: data + available });
         }
         if bytes > 0 {
             ranges.push((start, end, tensor.clone()));
@@ -104,7 +135,8 @@ pub fn index_files(name: &str, index: &[u8]) -> Result<Vec<String>, LoadError> {
     files.sort();
     files.dedup();
     for file in &files {
-        if file.contains(['/', '\\']) || file.starts_with('.') || !file.ends_with(".safetensors") {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if !file.chars().all(plain) || file.starts_with('.') || !file.ends_with(".safetensors") || file.len() > 255 {
             return Err(LoadError::invalid(name, "a file of the index", file, "the name of a .safetensors file beside it"));
         }
     }

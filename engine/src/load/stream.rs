@@ -8,9 +8,12 @@ use rmp::decode::{self, RmpRead};
 
 use super::{Form, LoadError, Source, TensorInfo, checked_len};
 use crate::blocks::Format;
+use crate::quote::shown;
 
 /// Bytes that hold any pair's head: the path, and the lengths before the data.
 const HEAD: usize = 4096;
+/// Bytes that are read at once, so that a file of small pairs is not read over and over.
+const WINDOW: usize = 4 * HEAD;
 
 /// The head of one pair.
 #[derive(Debug, PartialEq)]
@@ -100,28 +103,40 @@ fn read_text(cursor: &mut Cursor<&[u8]>) -> Result<String, String> {
 pub async fn catalogue(source: &dyn Source) -> Result<BTreeMap<String, TensorInfo>, LoadError> {
     let file = source.name().to_string();
     let mut tensors = BTreeMap::new();
+    // The bytes at hand, and where they start.
+    let (mut window, mut start) = (Vec::new(), 0);
     let mut offset = 0;
     while offset < source.len() {
-        let available = (source.len() - offset).min(HEAD as u64) as usize;
-        let bytes = source.read(offset, available).await?;
+        let held = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+        let enough = (source.len() - offset).min(HEAD as u64) as usize;
+        if held(offset).saturating_add(enough) > window.len() {
+            window = source.read(offset, (source.len() - offset).min(WINDOW as u64) as usize).await?;
+            start = offset;
+        }
+        let bytes = &window[(offset - start) as usize..];
         let what = format!("the pair at byte {offset}");
-        let head = pair_head(&bytes).map_err(|found| LoadError::invalid(&file, &what, found, "a key path and bytes"))?;
-        let start = offset + head.content;
-        let next = start + head.length;
+        let head = pair_head(bytes).map_err(|found| LoadError::invalid(&file, &what, found, "a key path and bytes"))?;
+        let content = offset + head.content;
+        let next = content + head.length;
+        let path = head.path.join("/");
         if next > source.len() {
-            return Err(LoadError::Truncated { file, what: head.path.join("/"), wanted: next, found: source.len() });
+            return Err(LoadError::Truncated { file, what: shown(path), wanted: next, found: source.len() });
         }
         offset = next;
         // A whole train state has its parameters under `params`; a file of parameters alone begins at the model.
         if !matches!(head.path.first().map(String::as_str), Some("params" | "model" | "lm_head")) {
             continue;
         }
-        let path = head.path.join("/");
-        let available = head.length.min(HEAD as u64) as usize;
-        let bytes = source.read(start, available).await?;
+        let bytes = source.read(content, head.length.min(HEAD as u64) as usize).await?;
         let array = array_head(&bytes).map_err(|found| LoadError::invalid(&file, &path, found, "an array"))?;
-        if let Some((name, info)) = tensor(&file, &path, &array, start)? {
-            tensors.insert(name, info);
+        if array.data + array.length != head.length {
+            let (found, wanted) = (format!("{} bytes", array.data + array.length), format!("the {} of its pair", head.length));
+            return Err(LoadError::invalid(&file, format!("the array {path}"), found, wanted));
+        }
+        if let Some((name, info)) = tensor(&file, &path, &array, content)?
+            && tensors.insert(name.clone(), info).is_some()
+        {
+            return Err(LoadError::invalid(&file, format!("tensor {name}"), "there twice", "one"));
         }
     }
     Ok(tensors)

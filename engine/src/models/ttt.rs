@@ -8,14 +8,13 @@ use crate::kernels::gelu_gate::GeluGate;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::lr_gate::LrGate;
 use crate::kernels::rms_norm::RmsNorm;
-use crate::kernels::rope::Rope;
-use crate::kernels::swiglu::Swiglu;
+use crate::kernels::rope::{Positions, Rope};
 use crate::kernels::ttt_linear::TttLinear;
 use crate::kernels::ttt_mlp::TttMlp;
 use crate::kernels::{Op, add::Add};
 use crate::load::{Checkpoint, LoadError};
 use crate::models::tensors::Tensors;
-use crate::models::{Architecture, Capacity, linear};
+use crate::models::{Architecture, Capacity, blocks, linear};
 use crate::tensor::{DType, Desc};
 
 mod config;
@@ -53,8 +52,13 @@ impl Ttt {
         let w = self.tensors.vector(g, &[&format!("{name}.weight")], c.hidden * c.taps);
         let bias = self.tensors.vector(g, &[&format!("{name}.bias")], c.hidden);
         let window = self.window(g, layer, &name, sequences);
-        let y = g.node(name, CausalConv { filters: 1, taps: c.taps, residual: false }, &[x, w, bias, window])?;
+        let y = g.node(name, CausalConv { filters: 1, taps: c.taps, silu: false, residual: false }, &[x, w, bias, window])?;
         g.node(format!("{layer}.conv.residual"), Add, &[h, y])
+    }
+
+    fn mlp(&self) -> blocks::FeedForward {
+        let c = &self.config;
+        blocks::FeedForward { hidden: c.hidden, intermediate: c.intermediate, eps: c.rms_eps }
     }
 
     fn window(&self, g: &mut Graph, layer: &str, name: &str, sequences: usize) -> ValueId {
@@ -98,12 +102,17 @@ impl Ttt {
                 let w = self.tensors.vector(g, &[&name("conv_q.weight"), &name("conv_k.weight")], 2 * c.hidden * c.taps);
                 let bias = self.tensors.vector(g, &[&name("conv_q.bias"), &name("conv_k.bias")], 2 * c.hidden);
                 let window = self.window(g, layer, &name("conv_qk"), sequences);
-                g.node(name("conv_q|conv_k"), CausalConv { filters: 2, taps: c.taps, residual: false }, &[qk, w, bias, window])?
+                g.node(
+                    name("conv_q|conv_k"),
+                    CausalConv { filters: 2, taps: c.taps, silu: false, residual: false },
+                    &[qk, w, bias, window],
+                )?
             }
             false => qk,
         };
-        let rope = Rope { head_dim: c.head_dim(), period: c.mini_batch };
-        let table = g.constant("rope", &[c.mini_batch, c.head_dim()], &rope.table(c.rope_theta));
+        let rope = Rope { head_dim: c.head_dim(), positions: Positions::Periodic(c.mini_batch), interleaved: true };
+        let table = rope.table(&Rope::frequencies(c.head_dim(), c.rope_theta));
+        let table = g.constant("rope", &[c.mini_batch, c.head_dim()], &table);
         let qk = g.node(name("rope"), rope, &[qk, table])?;
         let bias = self.tensors.vector(g, &[&name("learnable_ttt_lr_bias")], c.heads);
         let lr = g.node(name("learnable_ttt_lr_bias"), LrGate { scale: c.base_lr / c.head_dim() as f32 }, &[z, bias])?;
@@ -140,23 +149,6 @@ impl Ttt {
         let y = linear(g, &name("o_proj"), y, w)?;
         g.node(format!("{layer}.seq_residual"), Add, &[h, y])
     }
-
-    /// h + down(silu(gate(n)) ∘ up(n)), n = norm(h).
-    fn mlp(&self, g: &mut Graph, layer: &str, h: ValueId) -> Result<ValueId, GraphError> {
-        let c = &self.config;
-        let norm = self.tensors.vector(g, &[&format!("{layer}.ffn_norm.weight")], c.hidden);
-        let n = g.node(format!("{layer}.ffn_norm"), RmsNorm { eps: c.rms_eps }, &[h, norm])?;
-        let project = |g: &mut Graph, part: &str, x, rows, columns| {
-            let name = format!("{layer}.mlp.{part}_proj");
-            let w = self.tensors.matrix(g, &[&format!("{name}.weight")], rows, columns);
-            linear(g, &name, x, w)
-        };
-        let gate = project(g, "gate", n, c.intermediate, c.hidden)?;
-        let up = project(g, "up", n, c.intermediate, c.hidden)?;
-        let y = g.node(format!("{layer}.mlp.act"), Swiglu, &[gate, up])?;
-        let y = project(g, "down", y, c.hidden, c.intermediate)?;
-        g.node(format!("{layer}.ffn_residual"), Add, &[h, y])
-    }
 }
 
 impl Architecture for Ttt {
@@ -186,17 +178,12 @@ impl Architecture for Ttt {
                 h = self.pre_conv(g, &layer, h, capacity.sequences)?;
             }
             h = self.ttt(g, &layer, h, capacity.sequences)?;
-            h = self.mlp(g, &layer, h)?;
+            h = blocks::feed_forward(g, &self.tensors, &layer, "ffn_norm", h, self.mlp())?;
         }
         Ok(h)
     }
 
     fn logits(&self, g: &mut Graph, hidden: ValueId) -> Result<ValueId, GraphError> {
-        let c = &self.config;
-        let norm = self.tensors.vector(g, &["model.norm.weight"], c.hidden);
-        let x = g.node("model.norm", RmsNorm { eps: c.rms_eps }, &[hidden, norm])?;
-        let name = if c.tied { "model.embed_tokens.weight" } else { "lm_head.weight" };
-        let w = self.tensors.matrix(g, &[name], c.vocabulary, c.hidden);
-        linear(g, "lm_head", x, w)
+        blocks::logits(g, &self.tensors, hidden, self.config.rms_eps, self.config.tied, self.config.vocabulary)
     }
 }

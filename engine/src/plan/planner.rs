@@ -40,6 +40,15 @@ enum Location {
     State(usize),
 }
 
+/// An operand of a node, where it lies, and whether the node is repeated for its parts.
+struct Placed {
+    operand: Operand,
+    location: Location,
+    divided: bool,
+    /// The value that it is in messages.
+    value: ValueId,
+}
+
 impl<'a> Planner<'a> {
     fn new(graph: &'a Graph, caps: &'a Caps) -> Result<Planner<'a>, PlanError> {
         let states = StateLayout::new(graph, caps)?;
@@ -156,43 +165,46 @@ impl<'a> Planner<'a> {
 
     fn node(&mut self, n: usize) -> Result<(), PlanError> {
         let node = &self.graph.nodes[n];
-        let updates = node.op.kernel().updates();
+        let kernel = node.op.kernel();
+        let updates = kernel.updates();
         // Where the inputs lie for this node; an update may move the old version out of its way.
         let mut update_places = Vec::new();
         for (input, output) in &updates {
             let location = self.make_room(n, *input)?;
-            update_places.push((*output, location));
+            update_places.push((*input, *output, location));
         }
-        let mut outputs = Vec::new();
-        for (output, value) in node.outputs.iter().enumerate() {
-            let location = match update_places.iter().find(|u| u.0 == output) {
-                Some((_, location)) => *location,
-                None => Location::Slot(self.allocate(*value)?),
-            };
-            outputs.push(location);
-        }
-        let read = |i: &usize| !updates.iter().any(|u| u.0 == *i);
         let mut operands = Vec::new();
-        for i in (0..node.inputs.len()).filter(read) {
-            let mut location = self.locate(self.graph.base(node.inputs[i]))?;
-            if update_places.iter().any(|(_, updated)| self.share_buffer(location, *updated)) {
-                location = self.copy_out(location, node.inputs[i], &node.label)?;
+        for (i, value) in node.inputs.iter().enumerate().filter(|(i, _)| !updates.iter().any(|u| u.0 == *i)) {
+            let mut location = self.locate(self.graph.base(*value))?;
+            let mut operand = self.operand(*value);
+            let in_the_way = update_places.iter().any(|(_, _, updated)| self.share_buffer(location, *updated));
+            let a_range = self.graph.base(*value) != *value && !kernel.strided(i, &operand);
+            if in_the_way || a_range {
+                location = self.copy_out(location, *value, &node.label)?;
+                operand = Operand::whole(operand.desc);
                 self.passing.extend(match location {
                     Location::Slot(slot) => Some(slot),
                     _ => None,
                 });
             }
-            operands.push((node.inputs[i], location, node.op.kernel().divisible().contains(&i)));
+            operands.push(Placed { operand, location, divided: kernel.divisible().contains(&i), value: *value });
         }
         let inputs = operands.len();
+        let mut made = Vec::new();
         for (output, value) in node.outputs.iter().enumerate() {
-            let divided = updates.iter().any(|u| u.1 == output && node.op.kernel().divisible().contains(&u.0));
-            operands.push((*value, outputs[output], divided));
+            let update = update_places.iter().find(|u| u.1 == output);
+            let location = match update {
+                Some((_, _, location)) => *location,
+                None => Location::Slot(self.allocate(*value)?),
+            };
+            let divided = update.is_some_and(|u| kernel.divisible().contains(&u.0));
+            // What is updated goes by the name that it had before.
+            let named = update.map_or(*value, |u| node.inputs[u.0]);
+            operands.push(Placed { operand: self.operand(*value), location, divided, value: named });
+            made.push((*value, location));
         }
-        for (value, location) in node.outputs.iter().zip(outputs) {
-            self.places.insert(*value, location);
-        }
-        self.emit(node.label.clone(), node.op.clone(), &operands, inputs)?;
+        self.places.extend(made);
+        self.emit(node.label.clone(), node.op.clone(), operands, inputs)?;
         self.release(n);
         Ok(())
     }
@@ -204,9 +216,13 @@ impl<'a> Planner<'a> {
         let value = node.inputs[input];
         let base = self.graph.base(value);
         let location = self.locate(base)?;
+        if value != base {
+            // Some columns of a value: the rest of it must stay as it is.
+            return self.copy_out(location, value, &node.label);
+        }
         let others = node.inputs.iter().enumerate().any(|(i, v)| i != input && self.graph.base(*v) == base);
         let read_later = self.last_use.get(&base).is_some_and(|last| *last > n);
-        let free = value == base && !others && !read_later;
+        let free = !others && !read_later;
         match location {
             Location::State(_) if free => Ok(location),
             Location::Slot(_) if free && !matches!(self.graph.values[base.0].source, Source::Input) => Ok(location),
@@ -235,9 +251,9 @@ impl<'a> Planner<'a> {
         let desc = self.graph.desc(value).clone();
         let label = format!("{} for {user}", self.graph.values[self.graph.base(value).0].label);
         let slot = Location::Slot(self.slots.take((desc.bytes() as u64).next_multiple_of(4)));
-        let places = vec![self.part_place(location, 0, "copy", value)?, place(slot, 0)];
+        let places = vec![self.whole_place(location, "copy", value)?, place(slot, 0)];
         let io = Io { inputs: vec![self.operand(value)], outputs: vec![Operand::whole(desc)] };
-        let launch = self.launch(&Copy.into(), &io);
+        let launch = self.launch(&Copy.into(), &io, user)?;
         self.steps.push(PlanStep { label, op: Copy.into(), io, places, launch, part: Part { first: 0, count: 0 } });
         Ok(slot)
     }
@@ -250,40 +266,47 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The place of part `part` of an operand; an operand that is not divided must lie in one.
-    fn part_place(&self, location: Location, part: usize, op: &'static str, value: ValueId) -> Result<Place, PlanError> {
-        if part == 0 && self.parts(location) > 1 {
+    /// The place of an operand that a kernel takes whole, and so must lie in one part.
+    fn whole_place(&self, location: Location, op: &'static str, value: ValueId) -> Result<Place, PlanError> {
+        if self.parts(location) > 1 {
             let label = self.graph.values[value.0].label.clone();
             return Err(PlanError::Indivisible { label, op, had: self.caps.binding_bytes });
         }
-        Ok(place(location, part))
+        Ok(place(location, 0))
     }
 
-    fn launch(&self, op: &Op, io: &Io) -> Launch {
-        op.kernel().variants(io, self.caps).swap_remove(0)
+    /// The best variant whose loops the device does not cut off.
+    fn launch(&self, op: &Op, io: &Io, label: &str) -> Result<Launch, PlanError> {
+        let variants = op.kernel().variants(io, self.caps);
+        let needed = variants.iter().map(|v| v.rounds).min().unwrap_or(0);
+        variants.into_iter().find(|v| v.rounds <= self.caps.loop_rounds).ok_or_else(|| PlanError::TooLong {
+            label: label.into(),
+            op: op.name(),
+            needed,
+            had: self.caps.loop_rounds,
+        })
     }
 
-    /// Adds the dispatches of a node: one for each part of its divided operands.
-    fn emit(&mut self, label: String, op: Op, operands: &[(ValueId, Location, bool)], inputs: usize) -> Result<(), PlanError> {
-        let io = Io {
-            inputs: operands[..inputs].iter().map(|o| self.operand(o.0)).collect(),
-            outputs: operands[inputs..].iter().map(|o| Operand::whole(self.graph.desc(o.0).clone())).collect(),
-        };
+    /// Adds the dispatches of a node, whose first `inputs` operands are read: one for each part of its divided operands.
+    fn emit(&mut self, label: String, op: Op, operands: Vec<Placed>, inputs: usize) -> Result<(), PlanError> {
+        let described = |operands: &[Placed]| operands.iter().map(|o| o.operand.clone()).collect();
+        let io = Io { inputs: described(&operands[..inputs]), outputs: described(&operands[inputs..]) };
         if operands.len() > self.caps.storage_buffers as usize {
             return Err(PlanError::TooManyBuffers { label, needed: operands.len(), had: self.caps.storage_buffers });
         }
-        let launch = self.launch(&op, &io);
-        let divided = operands.iter().find(|o| o.2);
-        let parts = match divided.map(|o| (o.0, o.1)) {
+        let launch = self.launch(&op, &io, &label)?;
+        let parts = match operands.iter().find(|o| o.divided) {
             None => vec![Part { first: 0, count: 0 }],
-            Some((_, Location::Weight(weight))) => self.weights[weight].parts.clone(),
-            Some((_, Location::State(state))) => self.states.states[state].parts.iter().map(|p| p.rows).collect(),
-            Some((value, Location::Slot(_))) => vec![Part { first: 0, count: self.graph.desc(value).rows() as u32 }],
+            Some(o) => match o.location {
+                Location::Weight(weight) => self.weights[weight].parts.clone(),
+                Location::State(state) => self.states.states[state].parts.iter().map(|p| p.rows).collect(),
+                Location::Slot(_) => vec![Part { first: 0, count: o.operand.desc.rows() as u32 }],
+            },
         };
         for (i, part) in parts.iter().enumerate() {
             let mut places = Vec::new();
-            for (value, location, divided) in operands {
-                places.push(if *divided { place(*location, i) } else { self.part_place(*location, 0, op.name(), *value)? });
+            for o in &operands {
+                places.push(if o.divided { place(o.location, i) } else { self.whole_place(o.location, op.name(), o.value)? });
             }
             self.steps.push(PlanStep {
                 label: label.clone(),

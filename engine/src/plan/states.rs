@@ -26,6 +26,8 @@ pub struct StatePlace {
     pub name: String,
     /// Element type and shape over all sequences.
     pub desc: Desc,
+    /// Whether it is `[sequences, context, …]`, each sequence's rows in use up to its position only.
+    pub grows: bool,
     /// What a session starts with, if not zeros: a weight with the rows of one sequence.
     pub initial: Option<Weight>,
     /// Its ranges.
@@ -77,7 +79,8 @@ impl StateLayout {
                 Source::Weight(weight) => weight.clone(),
                 other => unreachable!("a state starts as a weight, not {other:?}"),
             });
-            layout.states.push(StatePlace { name: state.name.clone(), desc: state.desc.clone(), initial, parts: places });
+            let (name, desc, grows) = (state.name.clone(), state.desc.clone(), state.grows);
+            layout.states.push(StatePlace { name, desc, grows, initial, parts: places });
         }
         Ok(layout)
     }
@@ -100,5 +103,29 @@ impl StateLayout {
             }
         }
         ranges
+    }
+
+    /// The ranges, as [`StateLayout::ranges`] gives them, of what one of `sequences` sequences has in a state after `position` tokens.
+    pub fn used(&self, state: usize, sequence: usize, sequences: usize, position: usize) -> Vec<(usize, u64, u64)> {
+        let place = &self.states[state];
+        let rows = place.desc.rows() / sequences;
+        let mut ranges = self.ranges(state, sequence * rows, rows);
+        if place.grows {
+            // One row of the state, and so one range.
+            let bytes = place.desc.dtype.bytes_of(place.used_len(sequences, position));
+            ranges.iter_mut().for_each(|range| range.2 = bytes as u64);
+            ranges.retain(|range| range.2 > 0);
+        }
+        ranges
+    }
+}
+
+impl StatePlace {
+    /// Elements that one of `sequences` sequences has after `position` tokens.
+    pub fn used_len(&self, sequences: usize, position: usize) -> usize {
+        match self.grows {
+            true => position * self.desc.width() / self.desc.shape[1],
+            false => self.desc.len() / sequences,
+        }
     }
 }

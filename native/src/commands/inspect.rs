@@ -45,13 +45,13 @@ pub(crate) async fn run(args: &Args, options: &Inspect) -> anyhow::Result<Ended>
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", opened.checkpoint.name())?;
-    writeln!(out, "family      {}", architecture.family())?;
+    writeln!(out, "family       {}", architecture.family())?;
     for (size, value) in architecture.sizes() {
-        writeln!(out, "{size:<11} {value}")?;
+        writeln!(out, "{size:<12} {value}")?;
     }
-    writeln!(out, "parameters  {parameters} in {} tensors, {} in the file", opened.checkpoint.tensors.len(), bytes(file_bytes))?;
-    writeln!(out, "memory      weights {}, state {} a session, buffers {}", bytes(weights), bytes(state), bytes(buffers))?;
-    writeln!(out, "decode      {} dispatches a token", decode.plan.steps.len())?;
+    writeln!(out, "parameters   {parameters} in {} tensors, {} in the file", opened.checkpoint.tensors.len(), bytes(file_bytes))?;
+    writeln!(out, "memory       weights {}, state {} a session, buffers {}", bytes(weights), bytes(state), bytes(buffers))?;
+    writeln!(out, "decode       {} dispatches a token", decode.plan.steps.len())?;
     if options.graph {
         writeln!(out, "\ndecode, as built:\n{}\ndecode, fused:\n{}", decode.graph, decode.fused)?;
     }

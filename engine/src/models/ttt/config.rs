@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::load::{Checkpoint, LoadError};
+use crate::models::config::{self, Json};
 
 /// The inner model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,83 +49,20 @@ pub struct Config {
     pub tied: bool,
 }
 
-/// The config file, if there is one.
-struct Json<'a> {
-    file: &'a str,
-    value: Option<&'a Value>,
-}
-
-impl<'a> Json<'a> {
-    /// The first of these fields that is there and not null.
-    fn get(&self, names: &[&str]) -> Option<(String, &'a Value)> {
-        let value = self.value?;
-        names.iter().find_map(|n| value.get(n).filter(|v| !v.is_null()).map(|v| (n.to_string(), v)))
-    }
-
-    fn invalid(&self, name: String, found: &Value, wanted: &str) -> LoadError {
-        LoadError::invalid(self.file, format!("config field {name}"), found, wanted)
-    }
-
-    /// A size.
-    fn size(&self, names: &[&str], most: u64) -> Result<Option<usize>, LoadError> {
-        let Some((name, found)) = self.get(names) else { return Ok(None) };
-        match found.as_u64().filter(|n| (1..=most).contains(n)) {
-            Some(n) => Ok(Some(n as usize)),
-            None => Err(self.invalid(name, found, &format!("an integer from 1 to {most}"))),
-        }
-    }
-
-    /// A positive number.
-    fn number(&self, names: &[&str]) -> Result<Option<f64>, LoadError> {
-        let Some((name, found)) = self.get(names) else { return Ok(None) };
-        match found.as_f64().filter(|x| *x > 0.0 && *x < 1e30) {
-            Some(x) => Ok(Some(x)),
-            None => Err(self.invalid(name, found, "a positive number")),
-        }
-    }
-
-    /// Refuses a field that contradicts the tensors.
-    fn agree<T: PartialEq + ToString>(&self, name: &str, found: Option<T>, tensors: T) -> Result<(), LoadError> {
-        match found {
-            Some(found) if found != tensors => {
-                let wanted = format!("{}, as its tensors have it", tensors.to_string());
-                Err(LoadError::invalid(self.file, format!("config field {name}"), found.to_string(), wanted))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>, LoadError> {
-        match self.get(&[name]) {
-            None => Ok(None),
-            Some((name, found)) => found.as_bool().map(Some).ok_or_else(|| self.invalid(name, found, "true or false")),
-        }
-    }
-}
+/// The tensors of the two convolutions of a shared projection.
+const CONV_QK: [&str; 4] = [
+    "seq_modeling_block.conv_q.weight",
+    "seq_modeling_block.conv_q.bias",
+    "seq_modeling_block.conv_k.weight",
+    "seq_modeling_block.conv_k.bias",
+];
 
 impl Config {
     /// Reads the sizes. What the tensors tell is taken from them; the config adds the rest and must not contradict.
     pub fn read(checkpoint: &Checkpoint, json: Option<&Value>) -> Result<Config, LoadError> {
         let file = checkpoint.name().to_string();
-        let json = Json { file: &file, value: json };
-        if let Some(value) = json.value
-            && !value.is_object()
-        {
-            return Err(LoadError::invalid(&file, "the config", "no object", "a JSON object"));
-        }
-        let shape = |name: &str, axes: usize| -> Result<&[usize], LoadError> {
-            let missing = || LoadError::MissingTensor { file: file.clone(), name: name.into() };
-            let shape = &checkpoint.tensors.get(name).ok_or_else(missing)?.shape;
-            if shape.len() != axes || shape.iter().any(|n| *n == 0 || *n > 1 << 24) {
-                return Err(LoadError::invalid(
-                    &file,
-                    format!("the shape of {name}"),
-                    format!("{shape:?}"),
-                    format!("{axes} axes"),
-                ));
-            }
-            Ok(shape)
-        };
+        let json = Json::new(&file, json)?;
+        let shape = |name: &str, axes: usize| config::shape(checkpoint, name, axes);
         let has = |name: &str| checkpoint.tensors.contains_key(name);
         let block = |name: &str| format!("model.layers.0.seq_modeling_block.{name}");
 
@@ -137,13 +75,15 @@ impl Config {
         let pre_conv = has("model.layers.0.conv.conv.weight");
         let share_qk = !has(&block("k_proj.weight"));
         let use_gate = has(&block("g_proj.weight"));
+        json.agree("use_gate", json.flag("use_gate")?, use_gate)?;
+        json.agree("share_qk", json.flag("share_qk")?, share_qk)?;
+        json.agree("pre_conv", json.flag("pre_conv")?, pre_conv)?;
         let taps = match (pre_conv, share_qk) {
             (true, _) => shape("model.layers.0.conv.conv.weight", 3)?[2],
             (false, true) => shape(&block("conv_q.weight"), 3)?[2],
             (false, false) => json.size(&["conv_kernel"], 16)?.unwrap_or(4),
         };
-        let layer_of = |name: &String| name.strip_prefix("model.layers.")?.split('.').next()?.parse::<usize>().ok();
-        let layers = checkpoint.tensors.keys().filter_map(layer_of).max().map_or(0, |last| last.saturating_add(1));
+        let layers = config::layers(checkpoint, "model.layers.");
 
         json.agree("vocab_size", json.size(&["vocab_size"], 1 << 24)?, vocabulary)?;
         json.agree("hidden_size", json.size(&["hidden_size"], 1 << 20)?, hidden)?;
@@ -152,16 +92,13 @@ impl Config {
         json.agree("num_attention_heads", json.size(&["num_attention_heads"], 1 << 16)?, heads)?;
         json.agree("mini_batch_size", json.size(&["mini_batch_size", "chunk_size"], 64)?, mini_batch)?;
         json.agree("conv_kernel", json.size(&["conv_kernel"], 16)?, taps)?;
-        json.agree("use_gate", json.flag("use_gate")?, use_gate)?;
-        json.agree("share_qk", json.flag("share_qk")?, share_qk)?;
-        json.agree("pre_conv", json.flag("pre_conv")?, pre_conv)?;
         let kind = match inner {
             Inner::Linear => "linear",
             Inner::Mlp => "mlp",
         };
-        let says = json.get(&["ttt_layer_type"]).and_then(|(_, v)| v.as_str());
-        let says = says.or_else(|| json.get(&["model_type"])?.1.as_str()?.strip_prefix("ttt_"));
-        json.agree("ttt_layer_type", says, kind)?;
+        json.agree("ttt_layer_type", json.text("ttt_layer_type", kind)?, kind)?;
+        let kind_of_model = json.text("model_type", kind)?.and_then(|model_type| model_type.strip_prefix("ttt_"));
+        json.agree("model_type", kind_of_model, kind)?;
         if let Some((name, found)) = json.get(&["hidden_act"]).filter(|(_, v)| v.as_str() != Some("silu")) {
             return Err(json.invalid(name, found, "silu"));
         }
@@ -170,7 +107,7 @@ impl Config {
             Inner::Mlp => 0.1,
         };
         // The published class default is 1.0 for both; a checkpoint without any config is a published one, and its MLPs use 0.1.
-        let default_lr = if json.value.is_some() { 1.0 } else { default_lr };
+        let default_lr = if json.exists() { 1.0 } else { default_lr };
         let config = Config {
             vocabulary,
             hidden,
@@ -186,20 +123,9 @@ impl Config {
             mini_batch,
             rope_theta: json.number(&["rope_theta"])?.unwrap_or(10_000.0),
             rms_eps: json.number(&["rms_norm_eps"])?.unwrap_or(1e-6) as f32,
-            tied: !has("lm_head.weight"),
+            tied: config::tied(checkpoint, &json)?,
         };
         config.check_sizes(&file)?;
-        if !config.tied && json.flag("tie_word_embeddings")? == Some(true) {
-            return Err(LoadError::invalid(
-                &file,
-                "config field tie_word_embeddings",
-                true,
-                "false, as there is an lm_head.weight",
-            ));
-        }
-        if config.tied && json.flag("tie_word_embeddings")? == Some(false) {
-            return Err(LoadError::MissingTensor { file, name: "lm_head.weight".into() });
-        }
         Ok(config)
     }
 
@@ -217,16 +143,11 @@ impl Config {
         if !(2..=16).contains(&self.taps) {
             return invalid("the convolution's width", self.taps, "2 to 16");
         }
-        if self.vocabulary > crate::kernels::sample::MAX_VOCABULARY {
-            return invalid("the vocabulary", self.vocabulary, &format!("at most {}", crate::kernels::sample::MAX_VOCABULARY));
-        }
-        if self.layers == 0 || self.layers > 1000 {
-            return invalid("the number of layers", self.layers, "1 to 1000");
-        }
+        config::check_depth(file, self.vocabulary, self.layers)?;
         Ok(())
     }
 
-    /// Checks that every tensor is there and has its shape.
+    /// Checks that every tensor is there and has its shape, and that none is there of a part that the model does not have.
     pub fn check_tensors(&self, checkpoint: &Checkpoint) -> Result<(), LoadError> {
         let Config { hidden: h, intermediate: i, heads, taps, mini_batch, .. } = *self;
         let (hd, wide) = (self.head_dim(), 4 * self.head_dim());
@@ -269,6 +190,21 @@ impl Config {
             block("learnable_ttt_lr_bias", &[heads, 1])?;
             block("ttt_norm_weight", &[heads, hd])?;
             block("ttt_norm_bias", &[heads, hd])?;
+            let has = |name: &str| checkpoint.tensors.contains_key(&format!("model.layers.{layer}.{name}"));
+            let of_absent_parts = [
+                (self.pre_conv, &["conv.norm.weight", "conv.conv.weight", "conv.conv.bias"][..]),
+                (self.share_qk, &CONV_QK),
+                (!self.share_qk, &["seq_modeling_block.k_proj.weight"]),
+                (self.use_gate, &["seq_modeling_block.g_proj.weight"]),
+                (self.inner == Inner::Mlp, &["seq_modeling_block.W2", "seq_modeling_block.b2"]),
+            ];
+            for name in of_absent_parts.iter().filter(|(there, _)| !there).flat_map(|(_, names)| *names) {
+                if has(name) {
+                    let (what, wanted) =
+                        (format!("tensor model.layers.{layer}.{name}"), "none, as model.layers.0 lacks that part");
+                    return Err(LoadError::invalid(checkpoint.name(), what, "there", wanted));
+                }
+            }
             match self.inner {
                 Inner::Linear => {
                     block("W1", &[heads, hd, hd])?;

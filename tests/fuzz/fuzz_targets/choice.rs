@@ -1,0 +1,7 @@
+//! The text that chooses a device.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("choice", data));

@@ -1,0 +1,7 @@
+//! The config of a TTT model.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("config", data));

@@ -1,0 +1,62 @@
+//! Drivers that end a shader's loops after so many rounds: what a launch says of its rounds is no less than what it needs.
+
+use fastweight::caps::Caps;
+use fastweight::graph::Graph;
+use fastweight::kernels::ttt_linear::TttLinear;
+use fastweight::kernels::ttt_mlp::TttMlp;
+use fastweight::kernels::{Case, CaseInput, Fill, Geometry, Io, Op, Operand};
+use fastweight::tensor::{DType, Desc};
+use fastweight_tests::software;
+
+use super::report;
+
+/// A head that walks along `tokens` tokens.
+fn walk(op: &Op, geometry: &Geometry, fast: usize, row: usize, tokens: usize) -> Case {
+    let (width, tokens_of) = (geometry.width(), |width| Desc::tokens(tokens, width));
+    let state = |width| CaseInput::state(Desc::fixed(DType::F32, &[geometry.heads, width]), Fill::uniform(5, 0.1));
+    let inputs = vec![
+        CaseInput::activation(tokens_of(2 * width), Fill::uniform(1, 0.3)),
+        CaseInput::activation(tokens_of(width), Fill::uniform(2, 0.3)),
+        CaseInput::activation(tokens_of(geometry.heads), Fill::Uniform { seed: 3, base: 0.02, amplitude: 0.02 }),
+        CaseInput::weight(Desc::fixed(DType::F32, &[geometry.params_len()]), Fill::uniform(4, 1.0)),
+        state(fast),
+        state(geometry.mini_batch * row),
+    ];
+    Case::new(format!("{tokens} tokens, {geometry:?}"), op.clone(), tokens, inputs).bound(1e-3)
+}
+
+/// Rounds that each variant of a case says it needs.
+fn rounds(case: &Case) -> Vec<u64> {
+    let mut g = Graph::new();
+    let inputs: Vec<_> = case.inputs.iter().enumerate().map(|(i, c)| g.input(i.to_string(), c.desc.clone())).collect();
+    let outputs = g.nodes("node", case.op.clone(), &inputs).expect("shapes fit");
+    let updated: Vec<usize> = case.op.kernel().updates().iter().map(|u| u.0).collect();
+    let read = case.inputs.iter().enumerate().filter(|(i, _)| !updated.contains(i));
+    let io = Io {
+        inputs: read.map(|(_, c)| Operand::whole(c.desc.clone())).collect(),
+        outputs: outputs.iter().map(|v| Operand::whole(g.desc(*v).clone())).collect(),
+    };
+    case.op.kernel().variants(&io, &Caps::default()).iter().map(|v| v.rounds).collect()
+}
+
+#[test]
+fn runs_as_long_as_the_driver_lets_them_are_right() {
+    let limit = software().caps().loop_rounds;
+    let mut cases = Vec::new();
+    for (heads, head_dim, mini_batch) in [(1, 64, 1), (1, 128, 16), (1, 32, 64), (1, 8, 7)] {
+        let geometry = Geometry { heads, head_dim, mini_batch };
+        for (op, fast, row) in [
+            (Op::from(TttLinear { geometry }), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)),
+            (Op::from(TttMlp { geometry }), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)),
+        ] {
+            // For each variant, about the most tokens that it may take (within what a slow device does in a test).
+            let one = rounds(&walk(&op, &geometry, fast, row, 1));
+            for variant in 0..one.len() {
+                let fits = |n: &usize| rounds(&walk(&op, &geometry, fast, row, *n))[variant] <= limit;
+                let tokens = (1..=48).map(|n| 16 * n).filter(fits).max().expect("a mini-batch fits");
+                cases.push((op.name(), walk(&op, &geometry, fast, row, tokens)));
+            }
+        }
+    }
+    report(&software(), cases);
+}
