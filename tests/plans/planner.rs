@@ -124,7 +124,7 @@ impl<'a> Follower<'a> {
         for (operand, place) in step.io.inputs.iter().chain(&step.io.outputs).zip(&step.places) {
             let end = operand.offset + (operand.desc.rows() - 1) * operand.stride + operand.desc.width();
             if let Place::Slot(slot) = place
-                && (end * operand.desc.dtype.bytes()) as u64 > self.plan.slots[*slot]
+                && operand.desc.dtype.bytes_of(end) as u64 > self.plan.slots[*slot]
             {
                 return Err(format!("{operand:?} ends beyond its slot of {} bytes", self.plan.slots[*slot]));
             }

@@ -21,7 +21,7 @@ const BEHIND: usize = 3;
 fn widened(input: &CaseInput) -> (Desc, Vec<u32>) {
     let (desc, words) = (&input.desc, input.fill.words(&input.desc));
     let wide = desc.with_width(BEFORE + desc.width() + BEHIND);
-    let element = desc.dtype.bytes();
+    let element = desc.dtype.bytes_of(1);
     let (from, to): (&[u8], _) = (bytemuck::cast_slice(&words), (BEFORE * element, desc.width() * element));
     // Any numbers around it: they must not matter.
     let mut bytes = vec![0x3d; wide.bytes().next_multiple_of(4)];

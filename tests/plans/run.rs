@@ -41,7 +41,7 @@ pub(super) fn weights(device: &Device, plan: &Plan, tensor: impl Fn(&str) -> Vec
 
 /// Words that so many elements of an operand take.
 fn words(operand: &Operand, elements: usize) -> usize {
-    elements * operand.desc.dtype.bytes() / 4
+    operand.desc.dtype.bytes_of(elements) / 4
 }
 
 /// Words from the start of an output's buffer to the end of its last live row.
