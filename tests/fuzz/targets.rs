@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use fastweight::blocks::{Format, decode};
 use fastweight::device::Choice;
 use fastweight::generate::StateFile;
-use fastweight::load::{Checkpoint, MemorySource, TensorInfo, safetensors, stream};
+use fastweight::load::{Checkpoint, MemorySource, TensorInfo, gguf, safetensors, stream};
 use fastweight::models::{self, ttt::Config};
 use fastweight::tensor::DType;
 use pollster::block_on;
@@ -19,6 +20,8 @@ pub(crate) fn run(target: &str, data: &[u8]) {
         "state" => state(data),
         "config" => config(data),
         "choice" => choice(data),
+        "gguf" => gguf_file(data),
+        "blocks" => blocks(data),
         other => panic!("no fuzz target is named {other}"),
     }
 }
@@ -169,5 +172,33 @@ fn choice(data: &[u8]) {
     if let Ok(choice) = text.parse::<Choice>() {
         let again: Choice = choice.to_string().parse().expect("a printed choice can be read");
         assert_eq!(again, choice, "a choice changes when it is printed");
+    }
+}
+
+/// The bytes as a whole GGUF: its head, its tensors' places, its config and its tokenizer.
+fn gguf_file(data: &[u8]) {
+    if let Ok(head) = gguf::parse("fuzz", data, data.len() as u64) {
+        let range = |t: &gguf::Entry| (t.offset, t.offset + t.format.bytes_of(t.shape.iter().product()));
+        let mut ranges: Vec<_> = head.tensors.iter().map(range).collect();
+        ranges.sort_unstable();
+        assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "tensors overlap: {ranges:?}");
+        assert!(ranges.last().is_none_or(|last| last.1 <= data.len() as u64), "a tensor is outside the file");
+        if let Ok(tokens) = gguf::tokenizer::Tokens::read("fuzz", &head.metadata) {
+            let _ = gguf::tokenizer::json("fuzz", &head.metadata, &tokens);
+        }
+    }
+    if let Ok(opened) = block_on(gguf::open(Box::new(MemorySource::new("fuzz", data.to_vec())))) {
+        expect_within(&opened.checkpoint.tensors, 0, data.len() as u64);
+        let _ = models::open(&opened.checkpoint, opened.config.as_ref());
+    }
+}
+
+/// The bytes as whole blocks of each format: as many numbers as there should be, and none from nothing.
+fn blocks(data: &[u8]) {
+    for format in Format::ALL {
+        let (len, size) = format.block();
+        let mut values = vec![0.0; data.len() / size * len];
+        decode(format, &data[..data.len() / size * size], &mut values);
+        assert!(data.iter().any(|byte| *byte != 0) || values.iter().all(|x| x.abs() == 0.0), "{format}: zeros are {values:?}");
     }
 }

@@ -94,12 +94,23 @@ pub struct Conversion<'a> {
     written: Written,
 }
 
+/// The Hugging Face name of a tensor of a Llama: the authors of TTT have names of their own in their Transformer, and with them the
+/// interleaved rotation.
+fn renamed(name: &str) -> String {
+    const NAMES: [(&str, &str); 3] = [
+        (".seq_modeling_block.", ".self_attn."),
+        (".seq_norm.", ".input_layernorm."),
+        (".ffn_norm.", ".post_attention_layernorm."),
+    ];
+    NAMES.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
+}
+
 impl<'a> Conversion<'a> {
     /// Decides how `opened` is written, its matrices as `dtype` (f16 where rows are no whole blocks), all else as f32.
     pub fn new(opened: &'a Opened, container: Container, dtype: DType) -> Result<Conversion<'a>, LoadError> {
         let checkpoint = &opened.checkpoint;
         // The family is known, or nothing is written.
-        gguf::architecture(opened)?;
+        let llama = gguf::architecture(opened)? == "llama";
         let tied = opened.config.as_ref().and_then(|c| c.get("tie_word_embeddings")).and_then(Json::as_bool) == Some(true);
         // Frequencies that follow from the config, and an output matrix that is the embedding again, are left out.
         let unneeded = |name: &str| name.ends_with("rotary_emb.inv_freq") || tied && name == "lm_head.weight";
@@ -109,12 +120,16 @@ impl<'a> Conversion<'a> {
             let columns = info.shape.last().copied().unwrap_or(1);
             let dtype = matrix_type(name, dtype, columns);
             let content = Content::Tensor { name: name.clone(), order: Order::Kept, numbers: Numbers::Kept };
-            Item { name: name.clone(), shape: info.shape.clone(), dtype, content }
+            let name = if llama { renamed(name) } else { name.clone() };
+            Item { name, shape: info.shape.clone(), dtype, content }
         };
         let items: Vec<Item> = tensors.into_iter().map(item).collect();
+        let authors = checkpoint.tensors.keys().any(|name| llama && renamed(name) != *name);
+        let says = opened.config.as_ref().and_then(|c| c.get("rope_interleaved")).and_then(Json::as_bool);
+        let interleaved = authors || says == Some(true);
         let written = match container {
-            Container::Gguf => gguf::plan(opened, items, dtype)?,
-            Container::Safetensors => safetensors(opened, items, dtype)?,
+            Container::Gguf => gguf::plan(opened, items, dtype, interleaved)?,
+            Container::Safetensors => safetensors(opened, items, dtype, interleaved)?,
         };
         Ok(Conversion { opened, written })
     }
@@ -197,7 +212,7 @@ impl<'a> Conversion<'a> {
 }
 
 /// The items of a checkpoint as safetensors in the Hugging Face layout, with the files beside.
-fn safetensors(opened: &Opened, mut items: Vec<Item>, dtype: DType) -> Result<Written, LoadError> {
+fn safetensors(opened: &Opened, mut items: Vec<Item>, dtype: DType, interleaved: bool) -> Result<Written, LoadError> {
     let name = |dtype: DType| match dtype {
         DType::F16 => "F16",
         DType::BF16 => "BF16",
@@ -209,13 +224,14 @@ fn safetensors(opened: &Opened, mut items: Vec<Item>, dtype: DType) -> Result<Wr
     }
     let mut config = opened.config.clone();
     if let Some(fields) = config.as_mut().and_then(Json::as_object_mut)
-        && fields.remove("rope_interleaved").is_some_and(|v| v == true)
+        && interleaved
     {
+        fields.remove("rope_interleaved");
         let heads = |name: &str| fields.get(name).and_then(Json::as_u64).map(|n| n as usize);
         let query_heads = heads("num_attention_heads").unwrap_or(0);
         for item in &mut items {
-            let Content::Tensor { name, order, .. } = &mut item.content else { continue };
-            let part = name.split('.').nth(4).unwrap_or_default();
+            let part = item.name.split('.').nth(4).unwrap_or_default();
+            let Content::Tensor { order, .. } = &mut item.content else { continue };
             *order = match part {
                 "q_proj" => Order::Halves { heads: query_heads },
                 "k_proj" => Order::Halves { heads: heads("num_key_value_heads").unwrap_or(query_heads) },

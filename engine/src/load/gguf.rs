@@ -4,7 +4,8 @@
 //!
 //! # Families
 //! `llama` and `mamba` as llama.cpp lays them out. Rows of Llama's query and key projections are in the order of the interleaved
-//! rotation, which the config says by `"rope_interleaved": true`; Mamba's A stands for `A_log` ([`super::Form::NegativeExp`]).
+//! rotation, which the config says by `"rope_interleaved": true`; Llama 3's scaling of the frequencies is told from the divisors in
+//! `rope_freqs.weight` and, in files of ours, `fastweight.rope.{factor, low_freq_factor, high_freq_factor, original_context_length}`; Mamba's A stands for `A_log` ([`super::Form::NegativeExp`]).
 //!
 //! # TTT
 //! `general.architecture` is `ttt`. llama.cpp's keys where they exist: `ttt.vocab_size`, `ttt.context_length` (trained on; there is
@@ -37,6 +38,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Checkpoint, Form, LoadError, Opened, Source, TensorInfo};
 use crate::blocks::{Format, decode};
+use crate::quote::shown;
 
 mod config;
 mod head;
@@ -75,7 +77,8 @@ impl Stop {
     }
 
     fn error(self, file: &str, length: u64) -> LoadError {
-        let truncated = |what: String, wanted| LoadError::Truncated { file: file.into(), what, wanted, found: length };
+        let truncated =
+            |what: String, wanted| LoadError::Truncated { file: file.into(), what: shown(what), wanted, found: length };
         match self {
             Stop::More => truncated("the head".into(), length.saturating_add(1)),
             Stop::Short { what, wanted } => truncated(what, wanted),
@@ -196,7 +199,11 @@ async fn rope_scaling(
         return Ok(None);
     }
     let number = |name: &str| config.get(name).and_then(Json::as_f64).unwrap_or_default();
-    match rope::Llama3::of(&factors, number("rope_theta"), number("head_dim") as usize) {
+    let stated =
+        rope::Llama3::KEYS.map(|key| fields.head.metadata.get(&format!("fastweight.rope.{key}")).and_then(Value::as_number));
+    let stated = stated.iter().all(Option::is_some).then(|| stated.map(Option::unwrap_or_default));
+    let stated = stated.and_then(rope::Llama3::from_stated);
+    match rope::Llama3::of(&factors, number("rope_theta"), number("head_dim") as usize, stated) {
         Some(scaling) => Ok(Some(scaling.json())),
         None => Err(fields.invalid(ROPE_FACTORS, "other divisors", "those of Llama 3, made for a context of 8192")),
     }

@@ -255,7 +255,7 @@ impl Writing<'_> {
                     ("rope.dimension_count", Value::U32(head_dim)),
                     ("rope.freq_base", self.rope_theta()?),
                 ]);
-                if let Some(scaling) = self.get(&["rope_scaling"])
+                if let Some(scaling) = self.get(&["rope_scaling", "rope_parameters"])
                     && self.rope_type(scaling) == Some("linear")
                 {
                     let factor = scaling.get("factor").and_then(Json::as_f64).ok_or_else(|| self.missing("rope_scaling"))?;
@@ -329,9 +329,12 @@ impl Writing<'_> {
         self.number(&["rope_theta"], Some(nested.unwrap_or(10_000.0) as f32))
     }
 
-    /// The divisors of the rotary frequencies, which a GGUF holds as a tensor, if the config scales them unevenly.
-    pub(super) fn rope_factors(&self) -> Result<Option<Vec<f32>>, LoadError> {
-        let Some(scaling) = self.get(&["rope_scaling"]).filter(|_| self.architecture == "llama") else { return Ok(None) };
+    /// The divisors of the rotary frequencies, which a GGUF holds as a tensor, if the config scales them unevenly; and the numbers
+    /// that they are made of.
+    pub(super) fn rope_factors(&self) -> Result<Option<(Vec<f32>, super::rope::Llama3)>, LoadError> {
+        let Some(scaling) = self.get(&["rope_scaling", "rope_parameters"]).filter(|_| self.architecture == "llama") else {
+            return Ok(None);
+        };
         match self.rope_type(scaling) {
             None | Some("default" | "linear") => Ok(None),
             Some("llama3") => {
@@ -345,7 +348,7 @@ impl Writing<'_> {
                 let Value::F32(theta) = self.rope_theta()? else { unreachable!("it is made as one") };
                 let hidden = self.axis("model.embed_tokens.weight", 1)?;
                 let head_dim = self.size(&["head_dim"]).unwrap_or(hidden / self.size(&["num_attention_heads"])?.max(1));
-                Ok(Some(scaling.factors(theta.into(), head_dim as usize)))
+                Ok(Some((scaling.factors(theta.into(), head_dim as usize), scaling)))
             }
             Some(other) => Err(LoadError::invalid(self.file, "rope_scaling's rope_type", other, "llama3 or linear")),
         }

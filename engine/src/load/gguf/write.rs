@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::head::{self, Entry};
+use super::rope::Llama3;
 use super::value::Value;
 use super::{ALIGNMENT, ROPE_FACTORS, config, names, tokenizer};
 use crate::load::convert::{Content, Item, Numbers, Order, Written};
@@ -39,8 +40,9 @@ fn file_type(dtype: DType) -> u32 {
     }
 }
 
-/// Turns the items of a checkpoint into those of a GGUF, and makes its head.
-pub(in crate::load) fn plan(opened: &Opened, items: Vec<Item>, dtype: DType) -> Result<Written, LoadError> {
+/// Turns the items of a checkpoint into those of a GGUF, and makes its head. `interleaved` says whether a Llama's rows are in the order
+/// of the interleaved rotation already.
+pub(in crate::load) fn plan(opened: &Opened, items: Vec<Item>, dtype: DType, interleaved: bool) -> Result<Written, LoadError> {
     let file = opened.checkpoint.name();
     let architecture = architecture(opened)?;
     let family = names::FAMILIES.iter().find(|f| f.architecture == architecture).expect("it is one of them");
@@ -71,11 +73,12 @@ pub(in crate::load) fn plan(opened: &Opened, items: Vec<Item>, dtype: DType) -> 
             Ok(Item { name: family.to_gguf(&item.name).ok_or_else(unknown)?, ..item })
         })
         .collect::<Result<Vec<Item>, LoadError>>()?;
-    if let Some(factors) = writing.rope_factors()? {
+    if let Some((factors, scaling)) = writing.rope_factors()? {
+        let stated = Llama3::KEYS.iter().zip(scaling.stated());
+        metadata.extend(stated.map(|(key, x)| (format!("fastweight.rope.{key}"), Value::F32(x as f32))));
         let (shape, content) = (vec![factors.len()], Content::Made(factors));
         items.push(Item { name: ROPE_FACTORS.into(), shape, dtype: DType::F32, content });
     }
-    let interleaved = json.get("rope_interleaved").and_then(Json::as_bool).unwrap_or(false);
     let heads = |name: &str| json.get(name).and_then(Json::as_u64).map(|n| n as usize);
     let query_heads = heads("num_attention_heads");
     for item in &mut items {
