@@ -28,6 +28,7 @@ pub mod blocking;
 pub mod caps;
 pub mod device;
 pub mod error;
+pub mod evaluate;
 pub mod exec;
 pub mod generate;
 pub mod graph;

@@ -35,6 +35,11 @@ pub trait Architecture: Send + Sync {
     /// Tokens that a run should hold at least for the fast path: the mini-batch of a TTT model.
     fn chunk(&self) -> usize;
 
+    /// Whether it learns while it reads, so that the scale of the inner learning rate matters.
+    fn learns(&self) -> bool {
+        false
+    }
+
     /// From ids `[tokens]` to the last hidden rows `[tokens, width]`, normalised for the output matrix.
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError>;
 

@@ -53,6 +53,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Read a prompt, learn on it, and write on
     Generate(Box<Generate>),
+    /// Measure how well a model foretells texts, and what its memory gives
+    Eval(Eval),
     /// List the devices, and which one `auto` takes
     Devices,
     /// Describe a model: family, sizes, parameters, memory
@@ -128,6 +130,61 @@ pub(crate) struct Generate {
     /// Don't learn while reading; the same as --learning 0
     #[arg(long, conflicts_with = "learning")]
     pub(crate) no_learning: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Eval {
+    /// The texts; together they are one corpus
+    #[arg(short, long = "file", required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Evaluate each text by itself
+    #[arg(long, conflicts_with = "memory")]
+    pub(crate) each: bool,
+
+    /// Tokens that a session reads before the next starts afresh
+    #[arg(short = 'c', long, default_value_t = 2048, value_name = "N", conflicts_with = "memory")]
+    pub(crate) window: usize,
+
+    /// Tokens from one window's beginning to the next's [default: what a window holds]
+    #[arg(long, value_name = "N", conflicts_with = "memory")]
+    pub(crate) stride: Option<usize>,
+
+    /// Score only the last N tokens of each window [default: the stride]
+    #[arg(long, value_name = "N", conflicts_with = "memory")]
+    pub(crate) scored: Option<usize>,
+
+    /// Stop after N windows of a corpus; with --memory, N passages of a text, spread over it
+    #[arg(long, value_name = "N")]
+    pub(crate) chunks: Option<usize>,
+
+    /// Scale the inner learning rate; may be repeated to compare [default: 1]
+    #[arg(long, value_name = "SCALE")]
+    pub(crate) learning: Vec<f32>,
+
+    /// Evaluate this model too; may be repeated
+    #[arg(long, value_name = "PATH|NAME")]
+    pub(crate) against: Vec<String>,
+
+    /// Measure what it gives to have read the text before a passage, against another text and against nothing
+    #[arg(long)]
+    pub(crate) memory: bool,
+
+    /// Tokens read before a passage
+    #[arg(long, default_value_t = 1024, value_name = "N", requires = "memory")]
+    pub(crate) context: usize,
+
+    /// Tokens of a passage
+    #[arg(long, default_value_t = 256, value_name = "N", requires = "memory")]
+    pub(crate) passage: usize,
+
+    /// Write the loss by position (with --memory: of every passage) to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// Draw the loss by position into this file
+    #[arg(long, value_name = "FILE", conflicts_with = "memory")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

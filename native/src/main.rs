@@ -9,6 +9,7 @@ use crate::args::{Args, Command};
 
 mod args;
 mod commands;
+mod interrupt;
 mod open;
 
 /// A run that the user interrupted.
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let done = pollster::block_on(async {
         match &args.command {
             Command::Generate(options) => commands::generate::run(&args, options).await,
+            Command::Eval(options) => commands::eval::run(&args, options).await,
             Command::Devices => commands::devices::run(&args).await,
             Command::Inspect(options) => commands::inspect::run(&args, options).await,
             Command::Tokenize(options) => commands::tokenize::run(&args, options).await,

@@ -28,17 +28,17 @@ fn roots() -> Vec<PathBuf> {
     roots
 }
 
-/// The path of the model that was asked for, or of the one that ships.
-pub(crate) fn model_path(args: &Args) -> anyhow::Result<PathBuf> {
+/// The path of a model that was asked for, or of the one that ships.
+fn model_path(model: Option<&str>) -> anyhow::Result<PathBuf> {
     let mut tried = Vec::new();
-    if let Some(model) = &args.model {
+    if let Some(model) = model {
         let path = PathBuf::from(model);
         if path.exists() {
             return Ok(path);
         }
         tried.push(path);
     }
-    let name = args.model.as_deref().unwrap_or(SHIPPED);
+    let name = model.unwrap_or(SHIPPED);
     if !name.contains(['/', '\\']) && !name.starts_with('.') {
         for root in roots() {
             let path = root.join("models").join(name);
@@ -56,7 +56,11 @@ pub(crate) fn model_path(args: &Args) -> anyhow::Result<PathBuf> {
 
 /// Opens the model's files.
 pub(crate) async fn files(args: &Args) -> anyhow::Result<Opened> {
-    Ok(load::open_path(&model_path(args)?).await?)
+    files_of(args.model.as_deref()).await
+}
+
+async fn files_of(model: Option<&str>) -> anyhow::Result<Opened> {
+    Ok(load::open_path(&model_path(model)?).await?)
 }
 
 /// Opens the device, and says which and why.
@@ -68,9 +72,14 @@ pub(crate) async fn device(args: &Args) -> anyhow::Result<Device> {
     Ok(device)
 }
 
-/// Loads the model onto the device, with a progress bar if it takes long.
+/// Loads the model onto the device.
 pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model> {
-    let opened = files(args).await?;
+    model_of(args, args.model.as_deref(), device).await
+}
+
+/// Loads a model that was named otherwise than by `--model`, or the one that ships, with a progress bar if it takes long.
+pub(crate) async fn model_of(args: &Args, model: Option<&str>, device: &Device) -> anyhow::Result<Model> {
+    let opened = files_of(model).await?;
     let bar = bar(args, "loading {bytes} of {total_bytes} {wide_bar} {eta}");
     let mut progress = |p: Progress| {
         bar.set_length(p.total);

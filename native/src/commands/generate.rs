@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -11,7 +10,8 @@ use serde::Serialize;
 
 use crate::Ended;
 use crate::args::{Args, Generate};
-use crate::commands::print_json;
+use crate::commands::{check_writable, print_json, save};
+use crate::interrupt::Interrupt;
 use crate::open;
 
 /// Tokens of the prompt between two steps of the progress bar.
@@ -41,14 +41,7 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
         // A long text must not end at a folder that can't be written.
         check_writable(file)?;
     }
-    let cancel = session.cancel_handle();
-    ctrlc::set_handler(move || {
-        if cancel.is_cancelled() {
-            std::process::exit(i32::from(crate::INTERRUPTED));
-        }
-        cancel.cancel();
-    })
-    .context("Ctrl-C")?;
+    Interrupt::new()?.watch(&session);
     if !args.quiet {
         eprintln!("model: {}", model.name());
         eprintln!(
@@ -186,24 +179,4 @@ async fn write(args: &Args, options: &Generate, session: &mut Session) -> anyhow
         newline?;
     }
     Ok((writing.finish_reason().unwrap_or(Finish::Length), writing.usage()))
-}
-
-fn check_writable(file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        bail!("{}: the folder {} does not exist", file.display(), folder.display());
-    }
-    if file.is_dir() {
-        bail!("{} is a folder", file.display());
-    }
-    Ok(())
-}
-
-/// Writes a file whole or not at all: beside its place, then into it.
-fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".part");
-    let part = Path::new(&name);
-    fs::write(part, bytes).with_context(|| part.display().to_string())?;
-    fs::rename(part, file).with_context(|| file.display().to_string())
 }
