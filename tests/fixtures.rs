@@ -150,7 +150,14 @@ impl Fixture {
             }
         }
         let checkpoint = Checkpoint { sources: vec![Box::new(MemorySource::new(self.name.clone(), bytes))], tensors };
-        Opened { checkpoint, config: Some(self.config.clone()), tokenizer: None, generation: None }
+        Opened {
+            checkpoint,
+            config: Some(self.config.clone()),
+            tokenizer: None,
+            generation: None,
+            tokenizer_config: None,
+            chat_template: None,
+        }
     }
 
     /// The fixture with fewer tokens.

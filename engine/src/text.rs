@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::quote::shown;
 
+mod template;
+
+pub use template::{Message, Template};
+
 /// Why a tokenizer or a text is refused.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -33,6 +37,17 @@ pub enum TextError {
     /// The model has no tokenizer.
     #[error("{0} has no tokenizer.json beside it")]
     Missing(String),
+    /// The model has no chat template.
+    #[error("{0} has no chat template")]
+    NoTemplate(String),
+    /// A chat template that can't be read, or not be filled in.
+    #[error("{file}: the chat template: {reason}")]
+    Template {
+        /// The model.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The tokenizer failed on a text or on ids.
     #[error("the tokenizer failed: {0}")]
     Failed(String),

@@ -53,6 +53,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Read a prompt, learn on it, and write on
     Generate(Box<Generate>),
+    /// Converse with a model, line by line
+    Chat(Box<Chat>),
     /// Measure how well a model foretells texts, and what its memory gives
     Eval(Eval),
     /// List the devices, and which one `auto` takes
@@ -75,6 +77,35 @@ pub(crate) struct Generate {
     #[command(flatten)]
     pub(crate) prompt: Text,
 
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+
+    /// Report the N likeliest tokens at each step, with their log-probabilities
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) logprobs: usize,
+
+    /// Save the session to this file when the text ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_state: Option<PathBuf>,
+
+    /// Go on from a saved session; the prompt may then be left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load_state: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Chat {
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+/// How text is drawn.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Writing {
     /// Tokens to write at most
     #[arg(short = 'n', long, default_value_t = 256, value_name = "N")]
     pub(crate) predict: usize,
@@ -110,18 +141,6 @@ pub(crate) struct Generate {
     /// End the text before this string; may be repeated
     #[arg(long, value_name = "STRING")]
     pub(crate) stop: Vec<String>,
-
-    /// Report the N likeliest tokens at each step, with their log-probabilities
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    pub(crate) logprobs: usize,
-
-    /// Save the session to this file when the text ends
-    #[arg(long, value_name = "FILE")]
-    pub(crate) save_state: Option<PathBuf>,
-
-    /// Go on from a saved session; the prompt may then be left out
-    #[arg(long, value_name = "FILE")]
-    pub(crate) load_state: Option<PathBuf>,
 
     /// Scale the inner learning rate: 1 learns as trained, 0 not at all [default: 1]
     #[arg(long, value_name = "SCALE")]

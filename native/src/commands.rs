@@ -1,6 +1,6 @@
 //! One module a command.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -8,7 +8,9 @@ use clap::CommandFactory;
 
 use crate::Ended;
 
+pub(crate) mod chat;
 pub(crate) mod devices;
+mod drawing;
 pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod inspect;
@@ -55,4 +57,9 @@ fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let part = Path::new(&name);
     std::fs::write(part, bytes).with_context(|| part.display().to_string())?;
     std::fs::rename(part, file).with_context(|| file.display().to_string())
+}
+
+/// Whoever reads the output has seen enough.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
 }

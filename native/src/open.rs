@@ -21,11 +21,15 @@ fn roots() -> Vec<PathBuf> {
     for start in starts.into_iter().flatten() {
         roots.extend(start.ancestors().map(Path::to_path_buf));
     }
+    roots.extend(data_folders());
+    roots
+}
+
+/// Where the program keeps the user's data; the folder need not be there.
+pub(crate) fn data_folders() -> impl Iterator<Item = PathBuf> {
     let home = |name: &str, rest: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(rest));
     let data = home("XDG_DATA_HOME", "fastweight").or_else(|| home("HOME", ".local/share/fastweight"));
-    roots.extend(data);
-    roots.extend(home("LOCALAPPDATA", "fastweight"));
-    roots
+    data.into_iter().chain(home("LOCALAPPDATA", "fastweight"))
 }
 
 /// The path of a model that was asked for, or of the one that ships.

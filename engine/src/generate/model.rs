@@ -15,7 +15,7 @@ use crate::graph::Weight;
 use crate::load::{self, Checkpoint, LoadError, Opened};
 use crate::models::{self, Architecture, Capacity};
 use crate::plan::{Plan, PlanWeight};
-use crate::text::{TextError, Tokenizer};
+use crate::text::{Template, TextError, Tokenizer};
 
 /// A loaded model. Cheap to clone; sessions of it share weights and programs.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ struct Inner {
     weights: Weights,
     tokenizer: Option<Tokenizer>,
     end_tokens: Vec<u32>,
+    /// The source of the chat template, and the tokens that begin and end a text.
+    template: Option<(String, [Option<String>; 2])>,
     fingerprint: String,
     chunk: usize,
     programs: Mutex<Programs>,
@@ -67,7 +69,7 @@ impl Model {
 
     /// Loads what [`load::open_path`] or another source found.
     pub async fn load(opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<Model, Error> {
-        let Opened { checkpoint, config, tokenizer, generation } = opened;
+        let Opened { checkpoint, config, tokenizer, generation, tokenizer_config, chat_template } = opened;
         let name = checkpoint.name().to_string();
         let architecture = models::open(&checkpoint, config.as_ref())?;
         let tokenizer_bytes = tokenizer;
@@ -79,6 +81,14 @@ impl Model {
         for config in [&config, &generation].into_iter().flatten() {
             ends = end_tokens(&name, config)?.or(ends);
         }
+
+        let special = ["bos", "eos"].map(|which| {
+            let spelled = tokenizer_config.as_ref().and_then(|c| spelled(&c[format!("{which}_token")]));
+            let id = config.as_ref().and_then(|c| c.get(format!("{which}_token_id"))?.as_u64());
+            let by_id = || tokenizer.as_ref()?.token(u32::try_from(id?).ok()?);
+            spelled.or_else(by_id)
+        });
+        let template = chat_template.map(|source| (source, special));
 
         // The CPU takes fewer rows at a time, for the sake of memory and of those who wait.
         let chunk = if device.is_cpu() { 64 } else { 256 };
@@ -105,6 +115,7 @@ impl Model {
             weights,
             tokenizer,
             end_tokens: ends.unwrap_or_default(),
+            template,
             fingerprint,
             chunk,
             programs,
@@ -130,6 +141,12 @@ impl Model {
     /// Its tokenizer, or an error that says that it has none.
     pub fn tokenizer(&self) -> Result<&Tokenizer, TextError> {
         self.inner.tokenizer.as_ref().ok_or_else(|| TextError::Missing(self.inner.name.clone()))
+    }
+
+    /// Its chat template, or an error that says that it has none.
+    pub fn template(&self) -> Result<Template, TextError> {
+        let (source, [bos, eos]) = self.inner.template.as_ref().ok_or_else(|| TextError::NoTemplate(self.inner.name.clone()))?;
+        Template::parse(&self.inner.name, source, bos.clone(), eos.clone())
     }
 
     /// The tokens that end a text.
@@ -184,6 +201,11 @@ impl Model {
         let mut programs = self.inner.programs.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(programs.entry((purpose, sequences)).or_insert((program, capacity)).clone())
     }
+}
+
+/// A token of a `tokenizer_config.json`: its spelling, or an object with it.
+fn spelled(field: &serde_json::Value) -> Option<String> {
+    field.as_str().or_else(|| field.get("content")?.as_str()).map(String::from)
 }
 
 /// The end tokens of a config, if it names any: one id or several.

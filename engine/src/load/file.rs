@@ -78,6 +78,10 @@ pub struct Opened {
     pub tokenizer: Option<Vec<u8>>,
     /// `generation_config.json`, if there is one.
     pub generation: Option<serde_json::Value>,
+    /// `tokenizer_config.json`, if there is one.
+    pub tokenizer_config: Option<serde_json::Value>,
+    /// How the model wants a conversation written down, in Jinja: of `chat_template.jinja` or else of `tokenizer_config.json`.
+    pub chat_template: Option<String>,
 }
 
 /// Opens a model: a folder in the Hugging Face layout or with the authors' stream, or one of its weight files.
@@ -117,12 +121,30 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         }
         Ok(Some(value))
     };
+    let tokenizer_config = json("tokenizer_config.json")?;
+    let chat_template = match text(&folder.join("chat_template.jinja"), MAX_CONFIG)? {
+        Some(bytes) => {
+            let file = folder.join("chat_template.jinja").display().to_string();
+            Some(String::from_utf8(bytes).map_err(|e| LoadError::invalid(&file, "its content", e, "UTF-8"))?)
+        }
+        None => tokenizer_config.as_ref().and_then(chat_template),
+    };
     Ok(Opened {
         config: json("config.json")?,
         generation: json("generation_config.json")?,
         tokenizer: text(&folder.join("tokenizer.json"), MAX_TEXT)?,
+        tokenizer_config,
+        chat_template,
         checkpoint,
     })
+}
+
+/// The chat template of a `tokenizer_config.json`: the only one, or the one named `default`.
+fn chat_template(config: &serde_json::Value) -> Option<String> {
+    let field = config.get("chat_template")?;
+    let named = |list: &Vec<serde_json::Value>| Some(list.iter().find(|t| t["name"] == "default")?["template"].clone());
+    let template = field.as_array().map_or(Some(field.clone()), named)?;
+    template.as_str().map(String::from)
 }
 
 fn is_stream(path: &Path) -> bool {
