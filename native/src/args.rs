@@ -14,7 +14,7 @@ use fastweight::device::Choice;
     propagate_version = true
 )]
 pub(crate) struct Args {
-    /// Model: a folder, a weight file, or the name of a model that ships with the project
+    /// Model: a folder, a weight file, the name of a model that ships with the project, or hf:org/name[:file or quantisation]
     #[arg(
         short,
         long,
@@ -41,6 +41,16 @@ pub(crate) struct Args {
     #[arg(short, long, global = true, help_heading = "Options of every command", conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
+    /// Fetch nothing: use only models that are on this machine
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "HF_HUB_OFFLINE",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub(crate) offline: bool,
+
     /// Print results as JSON
     #[arg(long, global = true, help_heading = "Options of every command")]
     pub(crate) json: bool,
@@ -65,6 +75,12 @@ pub(crate) enum Command {
     Tokenize(Tokenize),
     /// Print logits for token ids, to compare with other implementations
     Logits(Logits),
+    /// Fetch a model from the Hugging Face hub, or what of it is new
+    Pull(ByName),
+    /// List the models that were fetched
+    List,
+    /// Remove a model that was fetched, or a file of it
+    Rm(ByName),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -215,6 +231,13 @@ pub(crate) struct Text {
     /// Take the text from a file; - is stdin
     #[arg(short, long, value_name = "FILE", conflicts_with = "text")]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ByName {
+    /// The model: hf:org/name, with @revision and :file or :quantisation if need be
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -15,6 +15,7 @@ pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod logits;
+pub(crate) mod models;
 pub(crate) mod tokenize;
 
 /// Prints the completion script of a shell.

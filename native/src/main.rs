@@ -8,6 +8,7 @@ use crate::args::{Args, Command};
 
 mod args;
 mod commands;
+mod hub;
 mod interrupt;
 mod open;
 
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
             Command::Inspect(options) => commands::inspect::run(&args, options).await,
             Command::Tokenize(options) => commands::tokenize::run(&args, options).await,
             Command::Logits(options) => commands::logits::run(&args, options).await,
+            Command::Pull(options) => commands::models::pull(&args, options),
+            Command::List => commands::models::list(&args),
+            Command::Rm(options) => commands::models::remove(&args, options),
             Command::Completions { shell } => commands::completions(*shell),
         }
     });

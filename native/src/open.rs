@@ -10,6 +10,7 @@ use fastweight::load::{self, Opened};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{Args, Text};
+use crate::hub::{self, Name};
 
 /// The model that ships with the project.
 const SHIPPED: &str = "ttt-linear-stories-6m";
@@ -33,12 +34,15 @@ pub(crate) fn data_folders() -> impl Iterator<Item = PathBuf> {
 }
 
 /// The path of a model that was asked for, or of the one that ships.
-fn model_path(model: Option<&str>) -> anyhow::Result<PathBuf> {
+fn model_path(args: &Args, model: Option<&str>) -> anyhow::Result<PathBuf> {
     let mut tried = Vec::new();
     if let Some(model) = model {
         let path = PathBuf::from(model);
         if path.exists() {
             return Ok(path);
+        }
+        if let Some(name) = Name::parse(model)? {
+            return hub::path(&name, args);
         }
         tried.push(path);
     }
@@ -55,16 +59,19 @@ fn model_path(model: Option<&str>) -> anyhow::Result<PathBuf> {
         }
     }
     let tried: Vec<String> = tried.iter().map(|p| format!("  {}", p.display())).collect();
-    bail!("no model {name}; tried:\n{}\nname one with --model or FASTWEIGHT_MODEL", tried.join("\n"));
+    bail!(
+        "no model {name}; tried:\n{}\nname one with --model or FASTWEIGHT_MODEL; of the Hugging Face hub, as hf:org/name",
+        tried.join("\n")
+    );
 }
 
 /// Opens the model's files.
 pub(crate) async fn files(args: &Args) -> anyhow::Result<Opened> {
-    files_of(args.model.as_deref()).await
+    files_of(args, args.model.as_deref()).await
 }
 
-async fn files_of(model: Option<&str>) -> anyhow::Result<Opened> {
-    Ok(load::open_path(&model_path(model)?).await?)
+async fn files_of(args: &Args, model: Option<&str>) -> anyhow::Result<Opened> {
+    Ok(load::open_path(&model_path(args, model)?).await?)
 }
 
 /// Opens the device, and says which and why.
@@ -83,7 +90,7 @@ pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model>
 
 /// Loads a model that was named otherwise than by `--model`, or the one that ships, with a progress bar if it takes long.
 pub(crate) async fn model_of(args: &Args, model: Option<&str>, device: &Device) -> anyhow::Result<Model> {
-    let opened = files_of(model).await?;
+    let opened = files_of(args, model).await?;
     let bar = bar(args, "loading {bytes} of {total_bytes} {wide_bar} {eta}");
     let mut progress = |p: Progress| {
         bar.set_length(p.total);

@@ -96,6 +96,7 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
     let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default() };
     for (i, file) in files.iter().enumerate() {
         let source = FileSource::open(file)?;
+        refuse_web_page(&source).await?;
         let tensors = if file.extension().is_some_and(|e| e == "safetensors") {
             safetensors::catalogue(&source, i).await?
         } else if is_stream(file) {
@@ -137,6 +138,21 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         chat_template,
         checkpoint,
     })
+}
+
+/// A saved page of a hub often has the name of the file that it shows.
+async fn refuse_web_page(source: &FileSource) -> Result<(), LoadError> {
+    let start = source.read(0, source.len().min(64) as usize).await?;
+    let start = String::from_utf8_lossy(start.trim_ascii_start()).to_ascii_lowercase();
+    if start.starts_with("<!doctype html") || start.starts_with("<html") {
+        return Err(LoadError::invalid(
+            source.name(),
+            "its content",
+            "a web page",
+            "a model: fetch the file that the page is about",
+        ));
+    }
+    Ok(())
 }
 
 /// The chat template of a `tokenizer_config.json`: the only one, or the one named `default`.
