@@ -1,5 +1,10 @@
 //! The command line, as a user runs it: the built program, its outputs and exit codes.
 
+#[path = "cli/chat.rs"]
+mod chat;
+#[path = "cli/eval.rs"]
+mod eval;
+
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;

@@ -192,9 +192,15 @@ impl Fixture {
             tensors.insert(name.clone(), TensorInfo::plain(dtype, shape.clone(), 0, bytes.len() as u64));
             encode(dtype, values, &mut bytes).expect("made values are small");
         }
-        let checkpoint =
-            Checkpoint { sources: vec![Box::new(MemorySource::new(self.name.clone(), bytes))], tensors, dtype: None };
-        Opened { checkpoint, config: Some(self.config.clone()), tokenizer: None, generation: None, chat_template: None }
+        let source = Box::new(MemorySource::new(self.name.clone(), bytes));
+        Opened {
+            checkpoint: Checkpoint { sources: vec![source], tensors, dtype: None },
+            config: Some(self.config.clone()),
+            tokenizer: None,
+            generation: None,
+            tokenizer_config: None,
+            chat_template: None,
+        }
     }
 
     /// The fixture with fewer tokens.

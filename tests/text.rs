@@ -1,5 +1,8 @@
 //! Text to tokens and back: a stream gives whole characters only, and all of them.
 
+#[path = "text/templates.rs"]
+mod templates;
+
 use fastweight::text::{TextStream, Tokenizer};
 use fastweight_tests::Random;
 use fastweight_tests::fixtures::shipped;

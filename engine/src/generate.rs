@@ -1,6 +1,7 @@
 //! Generation: a model on a device, and sessions that read, learn and write with it. One client of [`crate::exec`] among others.
 
 mod batch;
+mod chat;
 mod journal;
 mod model;
 mod programs;
@@ -10,6 +11,7 @@ mod snapshot;
 mod writing;
 
 pub use batch::Batch;
+pub use chat::{Chat, Turn, WentOn};
 pub use model::{LoadOptions, Model, Progress};
 pub use programs::{Outline, Purpose, outline};
 pub use sampling::Sampling;

@@ -29,6 +29,7 @@ pub mod blocks;
 pub mod caps;
 pub mod device;
 pub mod error;
+pub mod evaluate;
 pub mod exec;
 pub mod generate;
 pub mod graph;

@@ -49,6 +49,11 @@ pub trait Architecture: Send + Sync {
         None
     }
 
+    /// Whether it learns while it reads, so that the scale of the inner learning rate matters.
+    fn learns(&self) -> bool {
+        false
+    }
+
     /// From ids `[tokens]` to the last hidden rows `[tokens, width]`, normalised for the output matrix.
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError>;
 

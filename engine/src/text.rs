@@ -8,6 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::quote::shown;
 
+mod template;
+
+pub use template::{Message, Template};
+
 /// Why a tokenizer or a text is refused.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -33,9 +37,29 @@ pub enum TextError {
     /// The model has no tokenizer.
     #[error("{0} has no tokenizer.json beside it")]
     Missing(String),
+    /// The model has no chat template.
+    #[error("{0} has no chat template")]
+    NoTemplate(String),
+    /// A chat template that can't be read, or not be filled in.
+    #[error("{file}: the chat template: {reason}")]
+    Template {
+        /// The model.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The tokenizer failed on a text or on ids.
     #[error("the tokenizer failed: {0}")]
     Failed(String),
+}
+
+/// A token of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// Its id.
+    pub id: u32,
+    /// Bytes of the text that it stands for.
+    pub bytes: u32,
 }
 
 /// A tokenizer in the format of Hugging Face's `tokenizer.json`.
@@ -66,6 +90,36 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TextError> {
         let encoding = guarded(|| self.inner.encode(text, true)).map_err(TextError::Failed)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of a text alone, with the special tokens that it spells and no others.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, TextError> {
+        let encoding = guarded(|| self.inner.encode(text, false)).map_err(TextError::Failed)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// As [`Tokenizer::encode_plain`], each token with the bytes of the text that it stands for. They add up to the text: what lies between
+    /// two tokens belongs to the later one, and a character of several tokens to the first of them.
+    pub fn encode_measured(&self, text: &str) -> Result<Vec<Measured>, TextError> {
+        let encoding = guarded(|| self.inner.encode(text, false)).map_err(TextError::Failed)?;
+        let mut end = 0;
+        let mut tokens: Vec<Measured> = Vec::with_capacity(encoding.len());
+        for (id, (_, to)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            let to = (*to).clamp(end, text.len());
+            tokens.push(Measured { id: *id, bytes: (to - end) as u32 });
+            end = to;
+        }
+        if let Some(last) = tokens.last_mut() {
+            last.bytes += (text.len() - end) as u32;
+        }
+        Ok(tokens)
+    }
+
+    /// The special tokens that the tokenizer puts before every text by itself: one that begins a text, or none.
+    pub fn opening(&self) -> Result<Vec<u32>, TextError> {
+        let (whole, plain) = (self.encode("a")?, self.encode_plain("a")?);
+        let at = (0..whole.len()).find(|at| whole[*at..].starts_with(&plain)).unwrap_or(0);
+        Ok(whole[..at].to_vec())
     }
 
     /// The text of ids, special tokens included.

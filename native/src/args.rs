@@ -15,7 +15,7 @@ use fastweight::tensor::DType;
     propagate_version = true
 )]
 pub(crate) struct Args {
-    /// Model: a folder, a weight file, or the name of a model that ships with the project
+    /// Model: a folder, a weight file, the name of a model that ships with the project, or hf:org/name[:file or quantisation]
     #[arg(
         short,
         long,
@@ -54,6 +54,16 @@ pub(crate) struct Args {
     #[arg(short, long, global = true, help_heading = "Options of every command", conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
+    /// Fetch nothing: use only models that are on this machine
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "HF_HUB_OFFLINE",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub(crate) offline: bool,
+
     /// Print results as JSON
     #[arg(long, global = true, help_heading = "Options of every command")]
     pub(crate) json: bool,
@@ -66,6 +76,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Read a prompt, learn on it, and write on
     Generate(Box<Generate>),
+    /// Converse with a model, line by line
+    Chat(Box<Chat>),
+    /// Measure how well a model foretells texts, and what its memory gives
+    Eval(Eval),
     /// List the devices, and which one `auto` takes
     Devices,
     /// Describe a model: family, sizes, parameters, memory
@@ -76,6 +90,12 @@ pub(crate) enum Command {
     Logits(Logits),
     /// Convert a model to another file, its matrices to another type
     Convert(Convert),
+    /// Fetch a model from the Hugging Face hub, or what of it is new
+    Pull(ByName),
+    /// List the models that were fetched
+    List,
+    /// Remove a model that was fetched, or a file of it
+    Rm(ByName),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -88,6 +108,35 @@ pub(crate) struct Generate {
     #[command(flatten)]
     pub(crate) prompt: Text,
 
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+
+    /// Report the N likeliest tokens at each step, with their log-probabilities
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) logprobs: usize,
+
+    /// Save the session to this file when the text ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_state: Option<PathBuf>,
+
+    /// Go on from a saved session; the prompt may then be left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load_state: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Chat {
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+/// How text is drawn.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Writing {
     /// Tokens to write at most
     #[arg(short = 'n', long, default_value_t = 256, value_name = "N")]
     pub(crate) predict: usize,
@@ -124,18 +173,6 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "STRING")]
     pub(crate) stop: Vec<String>,
 
-    /// Report the N likeliest tokens at each step, with their log-probabilities
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    pub(crate) logprobs: usize,
-
-    /// Save the session to this file when the text ends
-    #[arg(long, value_name = "FILE")]
-    pub(crate) save_state: Option<PathBuf>,
-
-    /// Go on from a saved session; the prompt may then be left out
-    #[arg(long, value_name = "FILE")]
-    pub(crate) load_state: Option<PathBuf>,
-
     /// Scale the inner learning rate: 1 learns as trained, 0 not at all [default: 1]
     #[arg(long, value_name = "SCALE")]
     pub(crate) learning: Option<f32>,
@@ -143,6 +180,61 @@ pub(crate) struct Generate {
     /// Don't learn while reading; the same as --learning 0
     #[arg(long, conflicts_with = "learning")]
     pub(crate) no_learning: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Eval {
+    /// The texts; together they are one corpus
+    #[arg(short, long = "file", required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Evaluate each text by itself
+    #[arg(long, conflicts_with = "memory")]
+    pub(crate) each: bool,
+
+    /// Tokens that a session reads before the next starts afresh
+    #[arg(short = 'c', long, default_value_t = 2048, value_name = "N", conflicts_with = "memory")]
+    pub(crate) window: usize,
+
+    /// Tokens from one window's beginning to the next's [default: what a window holds]
+    #[arg(long, value_name = "N", conflicts_with = "memory")]
+    pub(crate) stride: Option<usize>,
+
+    /// Score only the last N tokens of each window [default: the stride]
+    #[arg(long, value_name = "N", conflicts_with = "memory")]
+    pub(crate) scored: Option<usize>,
+
+    /// Stop after N windows of a corpus; with --memory, N passages of a text, spread over it
+    #[arg(long, value_name = "N")]
+    pub(crate) chunks: Option<usize>,
+
+    /// Scale the inner learning rate; may be repeated to compare [default: 1]
+    #[arg(long, value_name = "SCALE")]
+    pub(crate) learning: Vec<f32>,
+
+    /// Evaluate this model too; may be repeated
+    #[arg(long, value_name = "PATH|NAME")]
+    pub(crate) against: Vec<String>,
+
+    /// Measure what it gives to have read the text before a passage, against another text and against nothing
+    #[arg(long)]
+    pub(crate) memory: bool,
+
+    /// Tokens read before a passage
+    #[arg(long, default_value_t = 1024, value_name = "N", requires = "memory")]
+    pub(crate) context: usize,
+
+    /// Tokens of a passage
+    #[arg(long, default_value_t = 256, value_name = "N", requires = "memory")]
+    pub(crate) passage: usize,
+
+    /// Write the loss by position (with --memory: of every passage) to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// Draw the loss by position into this file
+    #[arg(long, value_name = "FILE", conflicts_with = "memory")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -154,6 +246,13 @@ pub(crate) struct Text {
     /// Take the text from a file; - is stdin
     #[arg(short, long, value_name = "FILE", conflicts_with = "text")]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ByName {
+    /// The model: hf:org/name, with @revision and :file or :quantisation if need be
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,6 +1,5 @@
 //! The command line of Fastweight: text, state and measurements on stdout, everything else on stderr.
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,6 +8,8 @@ use crate::args::{Args, Command};
 
 mod args;
 mod commands;
+mod hub;
+mod interrupt;
 mod open;
 
 /// A run that the user interrupted.
@@ -31,18 +32,23 @@ fn main() -> ExitCode {
     let done = pollster::block_on(async {
         match &args.command {
             Command::Generate(options) => commands::generate::run(&args, options).await,
+            Command::Chat(options) => commands::chat::run(&args, options).await,
+            Command::Eval(options) => commands::eval::run(&args, options).await,
             Command::Devices => commands::devices::run(&args).await,
             Command::Inspect(options) => commands::inspect::run(&args, options).await,
             Command::Tokenize(options) => commands::tokenize::run(&args, options).await,
             Command::Logits(options) => commands::logits::run(&args, options).await,
             Command::Convert(options) => commands::convert::run(&args, options).await,
+            Command::Pull(options) => commands::models::pull(&args, options),
+            Command::List => commands::models::list(&args),
+            Command::Rm(options) => commands::models::remove(&args, options),
             Command::Completions { shell } => commands::completions(*shell),
         }
     });
     match done {
         Ok(Ended::Normally) => ExitCode::SUCCESS,
         Ok(Ended::Interrupted) => ExitCode::from(INTERRUPTED),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if commands::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -54,9 +60,4 @@ fn main() -> ExitCode {
 enum Ended {
     Normally,
     Interrupted,
-}
-
-/// Whoever reads the output has seen enough.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|e| e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
 }

@@ -10,6 +10,7 @@ use fastweight::load::{self, Opened};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{Args, Text};
+use crate::hub::{self, Name};
 
 /// The model that ships with the project.
 const SHIPPED: &str = "ttt-linear-stories-6m";
@@ -21,24 +22,31 @@ fn roots() -> Vec<PathBuf> {
     for start in starts.into_iter().flatten() {
         roots.extend(start.ancestors().map(Path::to_path_buf));
     }
-    let home = |name: &str, rest: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(rest));
-    let data = home("XDG_DATA_HOME", "fastweight").or_else(|| home("HOME", ".local/share/fastweight"));
-    roots.extend(data);
-    roots.extend(home("LOCALAPPDATA", "fastweight"));
+    roots.extend(data_folders());
     roots
 }
 
-/// The path of the model that was asked for, or of the one that ships.
-pub(crate) fn model_path(args: &Args) -> anyhow::Result<PathBuf> {
+/// Where the program keeps the user's data; the folder need not be there.
+pub(crate) fn data_folders() -> impl Iterator<Item = PathBuf> {
+    let home = |name: &str, rest: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(|v| PathBuf::from(v).join(rest));
+    let data = home("XDG_DATA_HOME", "fastweight").or_else(|| home("HOME", ".local/share/fastweight"));
+    data.into_iter().chain(home("LOCALAPPDATA", "fastweight"))
+}
+
+/// The path of a model that was asked for, or of the one that ships.
+fn model_path(args: &Args, model: Option<&str>) -> anyhow::Result<PathBuf> {
     let mut tried = Vec::new();
-    if let Some(model) = &args.model {
+    if let Some(model) = model {
         let path = PathBuf::from(model);
         if path.exists() {
             return Ok(path);
         }
+        if let Some(name) = Name::parse(model)? {
+            return hub::path(&name, args);
+        }
         tried.push(path);
     }
-    let name = args.model.as_deref().unwrap_or(SHIPPED);
+    let name = model.unwrap_or(SHIPPED);
     if !name.contains(['/', '\\']) && !name.starts_with('.') {
         for root in roots() {
             let path = root.join("models").join(name);
@@ -51,12 +59,19 @@ pub(crate) fn model_path(args: &Args) -> anyhow::Result<PathBuf> {
         }
     }
     let tried: Vec<String> = tried.iter().map(|p| format!("  {}", p.display())).collect();
-    bail!("no model {name}; tried:\n{}\nname one with --model or FASTWEIGHT_MODEL", tried.join("\n"));
+    bail!(
+        "no model {name}; tried:\n{}\nname one with --model or FASTWEIGHT_MODEL; of the Hugging Face hub, as hf:org/name",
+        tried.join("\n")
+    );
 }
 
 /// Opens the model's files.
 pub(crate) async fn files(args: &Args) -> anyhow::Result<Opened> {
-    let mut opened = load::open_path(&model_path(args)?).await?;
+    files_of(args, args.model.as_deref()).await
+}
+
+async fn files_of(args: &Args, model: Option<&str>) -> anyhow::Result<Opened> {
+    let mut opened = load::open_path(&model_path(args, model)?).await?;
     opened.checkpoint.dtype = args.dtype;
     Ok(opened)
 }
@@ -70,9 +85,14 @@ pub(crate) async fn device(args: &Args) -> anyhow::Result<Device> {
     Ok(device)
 }
 
-/// Loads the model onto the device, with a progress bar if it takes long.
+/// Loads the model onto the device.
 pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model> {
-    let opened = files(args).await?;
+    model_of(args, args.model.as_deref(), device).await
+}
+
+/// Loads a model that was named otherwise than by `--model`, or the one that ships, with a progress bar if it takes long.
+pub(crate) async fn model_of(args: &Args, model: Option<&str>, device: &Device) -> anyhow::Result<Model> {
+    let opened = files_of(args, model).await?;
     let bar = bar(args, "loading {bytes} of {total_bytes} {wide_bar} {eta}");
     let mut progress = |p: Progress| {
         bar.set_length(p.total);

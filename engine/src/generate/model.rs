@@ -17,7 +17,7 @@ use crate::load::{self, Checkpoint, LoadError, Opened};
 use crate::models::{self, Architecture, Capacity};
 use crate::plan::{Plan, PlanWeight};
 use crate::tensor::DType;
-use crate::text::{TextError, Tokenizer};
+use crate::text::{Template, TextError, Tokenizer};
 
 /// A loaded model. Cheap to clone; sessions of it share weights and programs.
 #[derive(Clone)]
@@ -40,6 +40,8 @@ struct Inner {
     architecture: Box<dyn Architecture>,
     tokenizer: Option<Tokenizer>,
     end_tokens: Vec<u32>,
+    /// The source of the chat template, and the tokens that begin and end a text.
+    template: Option<(String, [Option<String>; 2])>,
     fingerprint: String,
     /// Positions that a session may have, if its state grows.
     context_limit: Option<usize>,
@@ -93,7 +95,7 @@ impl Model {
 
     /// Loads what [`load::open_path`] or another source found.
     pub async fn load(opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<Model, Error> {
-        let Opened { mut checkpoint, config, tokenizer, generation, .. } = opened;
+        let Opened { mut checkpoint, config, tokenizer, generation, tokenizer_config, chat_template } = opened;
         checkpoint.dtype = options.dtype.or(checkpoint.dtype);
         let name = checkpoint.name().to_string();
         let architecture = models::open(&checkpoint, config.as_ref())?;
@@ -106,6 +108,14 @@ impl Model {
         for config in [&config, &generation].into_iter().flatten() {
             ends = end_tokens(&name, config)?.or(ends);
         }
+        let special = ["bos", "eos"].map(|which| {
+            let spelled = tokenizer_config.as_ref().and_then(|c| spelled(&c[format!("{which}_token")]));
+            let id = config.as_ref().and_then(|c| c.get(format!("{which}_token_id"))?.as_u64());
+            let by_id = || tokenizer.as_ref()?.token(u32::try_from(id?).ok()?);
+            spelled.or_else(by_id)
+        });
+        let template = chat_template.map(|source| (source, special));
+
         let context_limit = context_limit(&*architecture, options.context_size)?;
         let cache = options.cache.unwrap_or(DType::F32);
         if !matches!(cache, DType::F32 | DType::F16) {
@@ -120,6 +130,7 @@ impl Model {
             architecture,
             tokenizer,
             end_tokens: ends.unwrap_or_default(),
+            template,
             fingerprint,
             context_limit,
             cache,
@@ -167,6 +178,12 @@ impl Model {
     /// Its tokenizer, or an error that says that it has none.
     pub fn tokenizer(&self) -> Result<&Tokenizer, TextError> {
         self.inner.tokenizer.as_ref().ok_or_else(|| TextError::Missing(self.inner.name.clone()))
+    }
+
+    /// Its chat template, or an error that says that it has none.
+    pub fn template(&self) -> Result<Template, TextError> {
+        let (source, [bos, eos]) = self.inner.template.as_ref().ok_or_else(|| TextError::NoTemplate(self.inner.name.clone()))?;
+        Template::parse(&self.inner.name, source, bos.clone(), eos.clone())
     }
 
     /// The tokens that end a text.
@@ -286,6 +303,11 @@ fn context_limit(architecture: &dyn Architecture, asked: Option<usize>) -> Resul
         Some(size) if (1..=MAX_POSITIONS).contains(&size) => Ok(Some(size)),
         Some(size) => Err(Error::Option { name: "context size", found: size.to_string(), wanted: "1 to 1048576" }),
     }
+}
+
+/// A token of a `tokenizer_config.json`: its spelling, or an object with it.
+fn spelled(field: &serde_json::Value) -> Option<String> {
+    field.as_str().or_else(|| field.get("content")?.as_str()).map(String::from)
 }
 
 /// The end tokens of a config, if it names any: one id or several.

@@ -198,6 +198,15 @@ impl Session {
         Ok(Session { batch, pending, pending_on_device: false, sampling, stream, held, journal, cancel })
     }
 
+    /// Goes on from another session's past, with the options of this one.
+    pub(super) fn take_past(&mut self, past: Session) {
+        let learning = self.batch.learning;
+        self.batch = past.batch;
+        self.batch.learning = learning;
+        (self.pending, self.pending_on_device) = (past.pending, past.pending_on_device);
+        (self.stream, self.held) = (past.stream, past.held);
+    }
+
     /// Forgets everything: back to the learned start. Options stay.
     pub async fn reset(&mut self) -> Result<(), Error> {
         if self.is_elsewhere() {

@@ -78,7 +78,9 @@ pub struct Opened {
     pub tokenizer: Option<Vec<u8>>,
     /// `generation_config.json`, if there is one.
     pub generation: Option<serde_json::Value>,
-    /// The template of a chat, in Jinja, if there is one: that of `chat_template.jinja` or `tokenizer_config.json`.
+    /// `tokenizer_config.json`, if there is one.
+    pub tokenizer_config: Option<serde_json::Value>,
+    /// How the model wants a conversation written down, in Jinja: of `chat_template.jinja` or else of `tokenizer_config.json`.
     pub chat_template: Option<String>,
 }
 
@@ -99,6 +101,7 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
     let mut checkpoint = Checkpoint { sources: Vec::new(), tensors: Default::default(), dtype: None };
     for (i, file) in files.iter().enumerate() {
         let source = FileSource::open(file)?;
+        refuse_web_page(&source).await?;
         let tensors = if file.extension().is_some_and(|e| e == "safetensors") {
             safetensors::catalogue(&source, i).await?
         } else if is_stream(file) {
@@ -124,11 +127,20 @@ pub async fn open_path(path: &Path) -> Result<Opened, LoadError> {
         }
         Ok(Some(value))
     };
+    let tokenizer_config = json("tokenizer_config.json")?;
+    let chat_template = match text(&folder.join("chat_template.jinja"), MAX_CONFIG)? {
+        Some(bytes) => {
+            let file = folder.join("chat_template.jinja").display().to_string();
+            Some(String::from_utf8(bytes).map_err(|e| LoadError::invalid(&file, "its content", e, "UTF-8"))?)
+        }
+        None => tokenizer_config.as_ref().and_then(chat_template),
+    };
     Ok(Opened {
-        chat_template: chat_template(&folder)?,
         config: json("config.json")?,
         generation: json("generation_config.json")?,
         tokenizer: text(&folder.join("tokenizer.json"), MAX_TEXT)?,
+        tokenizer_config,
+        chat_template,
         checkpoint,
     })
 }
@@ -156,18 +168,27 @@ fn standard(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The chat template beside a checkpoint.
-fn chat_template(folder: &Path) -> Result<Option<String>, LoadError> {
-    let invalid = |name: &str, found: String, wanted: &str| {
-        LoadError::invalid(&folder.join(name).display().to_string(), "its content", found, wanted)
-    };
-    if let Some(bytes) = text(&folder.join("chat_template.jinja"), MAX_CONFIG)? {
-        return String::from_utf8(bytes).map(Some).map_err(|e| invalid("chat_template.jinja", e.to_string(), "UTF-8"));
+/// A saved page of a hub often has the name of the file that it shows.
+async fn refuse_web_page(source: &FileSource) -> Result<(), LoadError> {
+    let start = source.read(0, source.len().min(64) as usize).await?;
+    let start = String::from_utf8_lossy(start.trim_ascii_start()).to_ascii_lowercase();
+    if start.starts_with("<!doctype html") || start.starts_with("<html") {
+        return Err(LoadError::invalid(
+            source.name(),
+            "its content",
+            "a web page",
+            "a model: fetch the file that the page is about",
+        ));
     }
-    let Some(bytes) = text(&folder.join("tokenizer_config.json"), MAX_CONFIG)? else { return Ok(None) };
-    let config: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| invalid("tokenizer_config.json", e.to_string(), "JSON"))?;
-    Ok(config.get("chat_template").and_then(|t| t.as_str()).map(String::from))
+    Ok(())
+}
+
+/// The chat template of a `tokenizer_config.json`: the only one, or the one named `default`.
+fn chat_template(config: &serde_json::Value) -> Option<String> {
+    let field = config.get("chat_template")?;
+    let named = |list: &Vec<serde_json::Value>| Some(list.iter().find(|t| t["name"] == "default")?["template"].clone());
+    let template = field.as_array().map_or(Some(field.clone()), named)?;
+    template.as_str().map(String::from)
 }
 
 fn is_gguf(path: &Path) -> bool {

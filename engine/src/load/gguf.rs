@@ -146,6 +146,7 @@ pub async fn open(source: Box<dyn Source>) -> Result<Opened, LoadError> {
         config: Some(Json::Object(config)),
         tokenizer,
         generation: Some(generation),
+        tokenizer_config: None,
         chat_template,
     })
 }

@@ -168,6 +168,10 @@ impl Architecture for Ttt {
         self.config.mini_batch
     }
 
+    fn learns(&self) -> bool {
+        true
+    }
+
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError> {
         let c = &self.config;
         let table = self.tensors.matrix(g, &["model.embed_tokens.weight"], c.vocabulary, c.hidden);

@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use fastweight::generate::{Finish, Piece, Sampling, Session, Usage, WritingOptions};
+use fastweight::generate::{Finish, Piece, Sampling, Session, Usage};
 use serde::Serialize;
 
 use crate::Ended;
 use crate::args::{Args, Generate};
-use crate::commands::print_json;
+use crate::commands::{check_writable, print_json, save};
+use crate::interrupt::Interrupt;
 use crate::open;
 
 /// Tokens of the prompt between two steps of the progress bar.
@@ -30,25 +30,12 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
         let bytes = fs::read(file).with_context(|| file.display().to_string())?;
         session.restore(&bytes).await.with_context(|| file.display().to_string())?;
     }
-    let sampling = sampling(options, &session);
-    session.set_sampling(sampling)?;
-    match (options.no_learning, options.learning) {
-        (true, _) => session.set_learning(0.0)?,
-        (false, Some(scale)) => session.set_learning(scale)?,
-        (false, None) => {}
-    }
+    let sampling = options.writing.apply(&mut session, options.load_state.is_some())?;
     if let Some(file) = &options.save_state {
         // A long text must not end at a folder that can't be written.
         check_writable(file)?;
     }
-    let cancel = session.cancel_handle();
-    ctrlc::set_handler(move || {
-        if cancel.is_cancelled() {
-            std::process::exit(i32::from(crate::INTERRUPTED));
-        }
-        cancel.cancel();
-    })
-    .context("Ctrl-C")?;
+    Interrupt::new()?.watch(&session);
     if !args.quiet {
         eprintln!("model: {}", model.name());
         eprintln!(
@@ -61,7 +48,7 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
             sampling.repeat_last_n,
             sampling.seed,
             session.learning(),
-            options.predict,
+            options.writing.predict,
         );
     }
 
@@ -118,24 +105,6 @@ struct Summary<'a> {
     decode_tokens_per_second: f64,
 }
 
-/// The options as typed, over those of a restored session, over the defaults.
-fn sampling(options: &Generate, session: &Session) -> Sampling {
-    let base = *session.sampling();
-    let fresh_seed = || {
-        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        time.map_or(0, |t| u64::from(t.subsec_nanos()) ^ t.as_secs())
-    };
-    Sampling {
-        temperature: options.temp.unwrap_or(base.temperature),
-        top_k: options.top_k.unwrap_or(base.top_k),
-        top_p: options.top_p.unwrap_or(base.top_p),
-        min_p: options.min_p.unwrap_or(base.min_p),
-        repeat_penalty: options.repeat_penalty.unwrap_or(base.repeat_penalty),
-        repeat_last_n: options.repeat_last_n.unwrap_or(base.repeat_last_n),
-        seed: options.seed.unwrap_or_else(|| if options.load_state.is_some() { base.seed } else { fresh_seed() }),
-    }
-}
-
 /// Reads the prompt. Whether the user interrupted it.
 async fn prefill(args: &Args, session: &mut Session, ids: &[u32]) -> anyhow::Result<bool> {
     let bar = open::bar(args, "reading {pos} of {len} tokens {wide_bar} {eta}");
@@ -153,12 +122,7 @@ async fn prefill(args: &Args, session: &mut Session, ids: &[u32]) -> anyhow::Res
 
 /// Writes the text to stdout.
 async fn write(args: &Args, options: &Generate, session: &mut Session) -> anyhow::Result<(Finish, Usage)> {
-    let mut writing = session.write(WritingOptions {
-        predict: options.predict,
-        stop: options.stop.clone(),
-        logprobs: options.logprobs,
-        resumable: options.save_state.is_some(),
-    });
+    let mut writing = session.write(options.writing.options(options.logprobs, options.save_state.is_some()));
     let mut out = std::io::stdout().lock();
     let mut show = |piece: &Piece| -> std::io::Result<()> {
         if args.json {
@@ -186,24 +150,4 @@ async fn write(args: &Args, options: &Generate, session: &mut Session) -> anyhow
         newline?;
     }
     Ok((writing.finish_reason().unwrap_or(Finish::Length), writing.usage()))
-}
-
-fn check_writable(file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        bail!("{}: the folder {} does not exist", file.display(), folder.display());
-    }
-    if file.is_dir() {
-        bail!("{} is a folder", file.display());
-    }
-    Ok(())
-}
-
-/// Writes a file whole or not at all: beside its place, then into it.
-fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".part");
-    let part = Path::new(&name);
-    fs::write(part, bytes).with_context(|| part.display().to_string())?;
-    fs::rename(part, file).with_context(|| file.display().to_string())
 }
