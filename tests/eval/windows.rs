@@ -106,7 +106,7 @@ fn a_tally_by_hand() {
     let report = tally.report().expect("seven tokens");
     assert_eq!((report.tokens, report.bytes, report.loss.units), (7, 14, 2));
     // Totals 12 of 4 and 6 of 3: r = 18/7, residuals 12 − 4r and 6 − 3r, variance 2 Σ residual² / 7².
-    let r = 18.0 / 7.0;
+    let r: f64 = 18.0 / 7.0;
     let error = (2.0 * ((12.0 - 4.0 * r).powi(2) + (6.0 - 3.0 * r).powi(2))).sqrt() / 7.0;
     assert!(near(report.loss.mean, r) && near(report.loss.standard_error.expect("two windows"), error));
     let [low, high] = report.loss.interval.expect("two windows");
@@ -165,7 +165,7 @@ fn the_numbers_are_those_of_the_logits() {
             }
             let report = tally.report().expect("tokens were scored");
             let (total, n) = means.iter().fold((0.0, 0.0), |(t, n), (s, m)| (t + s, n + m));
-            assert!(means.len() > 3 && report.tokens == n as u64 && report.loss.units == means.len() as u64);
+            assert!(means.len() > 2 && report.tokens == n as u64 && report.loss.units == means.len() as u64);
             assert!((report.loss.mean - total / n).abs() < 1e-4, "{name}: {} {}", report.loss.mean, total / n);
             let bits = report.bits_per_byte.expect("there are bytes").mean;
             assert!((bits - total / n / 3.0 * std::f64::consts::LOG2_E).abs() < 1e-4);
