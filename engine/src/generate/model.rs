@@ -89,6 +89,11 @@ impl Model {
             spelled.or_else(by_id)
         });
         let template = chat_template.map(|source| (source, special));
+        let mut ends = ends.unwrap_or_default();
+        // A model that converses ends its turn with the tokenizer's end, where its config knows only the end of a text.
+        if let (Some(tokenizer), Some((_, [_, Some(end)]))) = (&tokenizer, &template) {
+            ends.extend(tokenizer.id(end).filter(|id| !ends.contains(id)));
+        }
 
         // The CPU takes fewer rows at a time, for the sake of memory and of those who wait.
         let chunk = if device.is_cpu() { 64 } else { 256 };
@@ -108,18 +113,8 @@ impl Model {
         hasher.update(tokenizer_bytes.unwrap_or_default());
         let fingerprint = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
         let (device, programs) = (device.clone(), Mutex::default());
-        let inner = Inner {
-            name,
-            device,
-            architecture,
-            weights,
-            tokenizer,
-            end_tokens: ends.unwrap_or_default(),
-            template,
-            fingerprint,
-            chunk,
-            programs,
-        };
+        let inner =
+            Inner { name, device, architecture, weights, tokenizer, end_tokens: ends, template, fingerprint, chunk, programs };
         Ok(Model { inner: Arc::new(inner) })
     }
 
