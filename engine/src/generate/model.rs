@@ -118,6 +118,11 @@ impl Model {
             spelled.or_else(by_id)
         });
         let template = chat_template.map(|source| (source, special));
+        let mut ends = ends.unwrap_or_default();
+        // A model that converses ends its turn with the tokenizer's end, where its config knows only the end of a text.
+        if let (Some(tokenizer), Some((_, [_, Some(end)]))) = (&tokenizer, &template) {
+            ends.extend(tokenizer.id(end).filter(|id| !ends.contains(id)));
+        }
 
         let context_limit = context_limit(&*architecture, options.context_size)?;
         let cache = options.cache.unwrap_or(DType::F32);
@@ -132,7 +137,7 @@ impl Model {
             name,
             architecture,
             tokenizer,
-            end_tokens: ends.unwrap_or_default(),
+            end_tokens: ends,
             template,
             fingerprint,
             context_limit,

@@ -52,6 +52,9 @@ pub(crate) async fn run(args: &Args, options: &Eval) -> anyhow::Result<Ended> {
     let (mut rows, mut passages) = (Vec::new(), Vec::new());
     let mut interrupted = false;
     for name in std::iter::once(args.model.as_deref()).chain(options.against.iter().map(|name| Some(name.as_str()))) {
+        if interrupted {
+            break;
+        }
         let model = open::model_of(args, name, &device).await?;
         let label = label(Path::new(model.name()));
         if options.memory {
