@@ -23,7 +23,8 @@ use fastweight::tensor::{DType, Desc};
 use fastweight_tests::software;
 use pollster::block_on;
 
-use super::made::{Dice, Made};
+use super::dice::Dice;
+use super::made::Made;
 use super::on_random_graphs;
 use super::run::{BOUND, run, weights, worst};
 

@@ -15,6 +15,7 @@ use crate::args::{Args, Eval};
 use crate::commands::{check_writable, print_json};
 use crate::interrupt::Interrupt;
 use crate::open;
+use crate::progress;
 
 mod figure;
 mod memory;
@@ -90,7 +91,7 @@ async fn measure(
     let settings = settings(options, model);
     let mut tallies = vec![(Tally::default(), Ratio::default()); settings.len()];
     let bytes: u64 = corpus.iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
-    let bar = open::bar(args, "{msg} {wide_bar} {percent} % {eta}");
+    let bar = progress::bar(args, "{msg} {wide_bar} {percent} % {eta}");
     bar.set_length(options.chunks.map_or(bytes, |n| n as u64));
     let texts = corpus.iter().map(|file| pieces(file));
     let mut tokens = 0;
