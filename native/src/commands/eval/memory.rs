@@ -55,7 +55,7 @@ pub(super) async fn measure(
     let mut texts = Vec::new();
     for file in &options.files {
         let tokens = Tokens::new(tokenizer, std::iter::once(pieces(file)));
-        texts.push(tokens.map(|token| token.map(|t| t.id)).collect::<Result<Vec<u32>, Error>>()?);
+        texts.push(tokens.map(|token| token.map(|t| t.id)).collect::<Result<Vec<u32>, _>>()?);
     }
     let passages = Passages { context: options.context, passage: options.passage };
     let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
