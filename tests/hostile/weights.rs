@@ -398,7 +398,7 @@ fn damage_in_a_shard_names_the_shard() {
             .expect("a matrix in each shard")
             .clone();
         refuse("cut", file[..file.len() - 4].to_vec(), &["ends after"]);
-        refuse("a page", b"<!DOCTYPE html><html><body>Not found</body></html>".to_vec(), &["the header"]);
+        refuse("a page", b"<!DOCTYPE html><html><body>Not found</body></html>".to_vec(), &["a web page"]);
         let damaged = edited(file, |header| header[&victim]["dtype"] = "I32".into());
         refuse("a wrong type", damaged, &[&victim, "I32"]);
         let damaged = edited(file, |header| {
