@@ -30,16 +30,17 @@ pub(crate) struct Args {
     #[arg(short, long, global = true, help_heading = "Options of every command", default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: Choice,
 
-    /// Positions that a session of a Transformer may have [default: as the model was trained for, at most 4096]
-    #[arg(short = 'c', long, global = true, value_name = "N")]
+    /// Positions that a session of a Transformer may have [default: as the model was trained for, at most 4096]; for `eval`, tokens of a
+    /// window [default: 2048]
+    #[arg(short = 'c', long, global = true, help_heading = "Options of every command", value_name = "N")]
     pub(crate) ctx_size: Option<usize>,
 
     /// Numbers in a Transformer's cache: f32 or f16
-    #[arg(long, global = true, default_value = "f32", value_name = "TYPE", value_parser = cache_type)]
+    #[arg(long, global = true, help_heading = "Options of every command", default_value = "f32", value_name = "TYPE", value_parser = cache_type)]
     pub(crate) cache_type: DType,
 
     /// Hold matrices as f32, f16, bf16, q8_0, q4_0 or q4_1 [default: as the file has them]
-    #[arg(long, global = true, value_name = "TYPE")]
+    #[arg(long, global = true, help_heading = "Options of every command", value_name = "TYPE")]
     pub(crate) dtype: Option<DType>,
 
     /// Threads of the CPU device [default: all cores]
@@ -191,10 +192,6 @@ pub(crate) struct Eval {
     /// Evaluate each text by itself
     #[arg(long, conflicts_with = "memory")]
     pub(crate) each: bool,
-
-    /// Tokens that a session reads before the next starts afresh
-    #[arg(short = 'c', long, default_value_t = 2048, value_name = "N", conflicts_with = "memory")]
-    pub(crate) window: usize,
 
     /// Tokens from one window's beginning to the next's [default: what a window holds]
     #[arg(long, value_name = "N", conflicts_with = "memory")]
