@@ -153,7 +153,9 @@ fn a_batch_equals_its_sequences_alone() {
 #[test]
 fn small_bindings_change_nothing() {
     let small = || software().with_caps(|caps| caps.binding_bytes = 64 << 10);
-    for fixture in fixtures::golden().into_iter().chain(batch_fixtures()) {
+    // A Transformer's table of angles and its cache are taken whole, and refused by name where they don't fit.
+    let divisible = batch_fixtures().into_iter().filter(|f| !f.name.starts_with("llama"));
+    for fixture in fixtures::golden().into_iter().chain(divisible) {
         let logits = block_on(session(&load(&fixture, &small())).logits(&fixture.ids)).expect("logits");
         assert!(fixture.worst(&logits) <= fixture.bound, "{}", fixture.name);
     }
