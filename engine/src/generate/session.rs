@@ -201,10 +201,9 @@ impl Session {
     /// Goes on from another session's past, with the options of this one.
     pub(super) fn take_past(&mut self, past: Session) {
         let learning = self.batch.learning;
-        self.batch = past.batch;
+        let Session { batch, pending, pending_on_device, stream, held, journal, .. } = past;
+        *self = Session { batch, pending, pending_on_device, stream, held, journal, sampling: self.sampling, cancel: self.cancel.clone() };
         self.batch.learning = learning;
-        (self.pending, self.pending_on_device) = (past.pending, past.pending_on_device);
-        (self.stream, self.held) = (past.stream, past.held);
     }
 
     /// Forgets everything: back to the learned start. Options stay.
