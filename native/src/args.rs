@@ -30,7 +30,8 @@ pub(crate) struct Args {
     #[arg(short, long, global = true, help_heading = "Options of every command", default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: Choice,
 
-    /// Positions that a session of a Transformer may have [default: as the model was trained for, at most 4096]
+    /// Positions that a session of a Transformer may have [default: as the model was trained for, at most 4096]; tokens of a window
+    /// of eval, before the next starts afresh [default: 2048]
     #[arg(short = 'c', long, global = true, value_name = "N")]
     pub(crate) ctx_size: Option<usize>,
 
@@ -191,10 +192,6 @@ pub(crate) struct Eval {
     /// Evaluate each text by itself
     #[arg(long, conflicts_with = "memory")]
     pub(crate) each: bool,
-
-    /// Tokens that a session reads before the next starts afresh
-    #[arg(short = 'c', long, default_value_t = 2048, value_name = "N", conflicts_with = "memory")]
-    pub(crate) window: usize,
 
     /// Tokens from one window's beginning to the next's [default: what a window holds]
     #[arg(long, value_name = "N", conflicts_with = "memory")]

@@ -19,6 +19,9 @@ use crate::open;
 mod figure;
 mod memory;
 
+/// Tokens of a window unless told otherwise.
+const WINDOW: usize = 2048;
+
 /// One model with one setting on one corpus.
 #[derive(Serialize)]
 struct Row {
@@ -81,7 +84,7 @@ async fn measure(
     rows: &mut Vec<Row>,
 ) -> anyhow::Result<bool> {
     let tokenizer = model.tokenizer()?;
-    let windows = Windows::new(options.window, options.stride, options.scored, &tokenizer.opening()?)?;
+    let windows = Windows::new(args.ctx_size.unwrap_or(WINDOW), options.stride, options.scored, &tokenizer.opening()?)?;
     let mut session = model.session().await?;
     interrupt.watch(&session);
     let settings = settings(options, model);
