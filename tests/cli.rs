@@ -4,6 +4,8 @@
 mod chat;
 #[path = "cli/eval.rs"]
 mod eval;
+#[path = "cli/hub.rs"]
+mod hub;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! Random plans: the software GPU against the CPU device, fused against unfused, and what the planner promises.
 
+#[path = "plans/dice.rs"]
+mod dice;
 #[path = "plans/errors.rs"]
 mod errors;
 #[path = "plans/grids.rs"]

@@ -186,6 +186,8 @@ fn the_shipped_model_gives_its_reference_logits() {
     let argmax: Vec<u32> = serde_json::from_value(golden["argmax"].clone()).expect("ids");
     let model = open_shipped();
     let logits = block_on(session(&model).logits(&ids)).expect("logits");
+    let again = block_on(session(&model).logits(&ids)).expect("logits");
+    assert!(logits.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits()), "the CPU device rounds the same way every time");
     let vocabulary = model.architecture().vocabulary();
     for (position, wanted) in
         golden["positions"].as_array().expect("positions").iter().zip(golden["logits"].as_array().expect("logits"))

@@ -1,7 +1,6 @@
 //! The errors of the library, typed by stage.
 
 use crate::device::DeviceError;
-use crate::evaluate::EvaluateError;
 use crate::generate::SnapshotError;
 use crate::graph::GraphError;
 use crate::load::LoadError;
@@ -30,9 +29,6 @@ pub enum Error {
     /// A session's state from a file.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// Reading a text to evaluate a model on.
-    #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
     /// A token id that the model does not have.
     #[error("token id {id} at place {place} is outside the vocabulary of {vocabulary}")]
     BadToken {

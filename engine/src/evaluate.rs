@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::generate::Session;
-use crate::text::Measured;
+use crate::text::{Measured, TextError};
 
 pub mod memory;
 mod statistics;
@@ -45,6 +45,9 @@ pub enum EvaluateError {
         /// Where the first bad byte is.
         at: u64,
     },
+    /// A text that the tokenizer refuses.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// A size that can't be.
     #[error("the {what} is {found} tokens, wanted {wanted}")]
     Size {

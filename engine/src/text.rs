@@ -127,6 +127,11 @@ impl Tokenizer {
         guarded(|| self.inner.decode(ids, false)).map_err(TextError::Failed)
     }
 
+    /// The id of a token as the vocabulary spells it.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
     /// The token of an id as the vocabulary spells it.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)

@@ -11,6 +11,7 @@ mod commands;
 mod hub;
 mod interrupt;
 mod open;
+mod progress;
 
 /// A run that the user interrupted.
 const INTERRUPTED: u8 = 130;

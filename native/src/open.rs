@@ -7,10 +7,10 @@ use anyhow::{Context, bail};
 use fastweight::device::Device;
 use fastweight::generate::{LoadOptions, Model, Progress};
 use fastweight::load::{self, Opened};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{Args, Text};
 use crate::hub::{self, Name};
+use crate::progress;
 
 /// The model that ships with the project.
 const SHIPPED: &str = "ttt-linear-stories-6m";
@@ -93,7 +93,7 @@ pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model>
 /// Loads a model that was named otherwise than by `--model`, or the one that ships, with a progress bar if it takes long.
 pub(crate) async fn model_of(args: &Args, model: Option<&str>, device: &Device) -> anyhow::Result<Model> {
     let opened = files_of(args, model).await?;
-    let bar = bar(args, "loading {bytes} of {total_bytes} {wide_bar} {eta}");
+    let bar = progress::bar(args, "loading {bytes} of {total_bytes} {wide_bar} {eta}");
     let mut progress = |p: Progress| {
         bar.set_length(p.total);
         bar.set_position(p.loaded);
@@ -115,15 +115,6 @@ pub(crate) async fn model_of(args: &Args, model: Option<&str>, device: &Device) 
     let model = Model::load(opened, device, options).await;
     bar.finish_and_clear();
     Ok(model?)
-}
-
-/// A bar on stderr that appears only on a terminal.
-pub(crate) fn bar(args: &Args, template: &str) -> ProgressBar {
-    if args.quiet {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::no_length();
-    bar.with_style(ProgressStyle::with_template(template).expect("the templates are our own"))
 }
 
 /// The text that was given, or what stdin holds if it is no terminal.

@@ -126,3 +126,27 @@ fn mistakes_in_a_conversation_have_words() {
         assert!(!done && err.contains(word), "{template}: {err}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_the_answer_and_not_the_conversation() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("saved");
+    let args = ["-q", "-d", "cpu", "chat", "-s", "1", "-n", "1000000"];
+    let mut child = command(&args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let (mut input, mut out) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+    input.write_all(b"The king\n").expect("a pipe");
+    let mut answer = vec![0];
+    out.read_exact(&mut answer).expect("a first byte");
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    input.write_all(format!("/save {}\n/bye\n", file.display()).as_bytes()).expect("a pipe");
+    out.read_to_end(&mut answer).expect("the rest");
+    assert!(child.wait().expect("an end").success());
+    let saved = std::fs::read(&file).expect("the conversation went on");
+    let head = saved.split(|b| *b == b'\n').next().expect("a first line");
+    let head: Value = serde_json::from_slice(head).expect("JSON");
+    let said = format!("{}\n", head["messages"][1]["content"].as_str().expect("an answer"));
+    assert_eq!(said, text(&answer), "what was written before the interrupt was said");
+}

@@ -2,7 +2,6 @@
 
 use std::io::Cursor;
 
-use fastweight::error::Error;
 use fastweight::evaluate::{EvaluateError, Pieces, Tokens};
 use fastweight::text::Tokenizer;
 use fastweight_tests::Random;
@@ -74,7 +73,7 @@ fn what_is_no_utf8_is_named_with_its_place() {
         std::iter::once(Err(EvaluateError::Io { file: "gone.txt".into(), source: std::io::ErrorKind::NotFound.into() }));
     let tokenizer = tokenizer(|_| ());
     let first = Tokens::<Cursor<Vec<u8>>, _>::new(&tokenizer, missing).next();
-    assert!(matches!(first, Some(Err(Error::Evaluate(EvaluateError::Io { .. })))));
+    assert!(matches!(first, Some(Err(EvaluateError::Io { .. }))));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use fastweight::generate::StateFile;
 use fastweight::load::{Checkpoint, MemorySource, TensorInfo, gguf, safetensors, stream};
 use fastweight::models::{self, ttt::Config};
 use fastweight::tensor::DType;
+use fastweight::text::{Message, Template};
 use pollster::block_on;
 use serde_json::Value;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(target: &str, data: &[u8]) {
         "choice" => choice(data),
         "gguf" => gguf_file(data),
         "blocks" => blocks(data),
+        "template" => template(data),
         other => panic!("no fuzz target is named {other}"),
     }
 }
@@ -31,6 +33,16 @@ fn expect_within(tensors: &BTreeMap<String, TensorInfo>, first: u64, end: u64) {
     for (name, info) in tensors {
         let after = info.offset.checked_add(info.bytes()).expect("a tensor ends somewhere");
         assert!(first <= info.offset && after <= end, "{name} at {}..{after} is outside {first}..{end}", info.offset);
+    }
+}
+
+/// The bytes as a chat template: read or refused, and filled in or refused.
+fn template(data: &[u8]) {
+    let Ok(source) = std::str::from_utf8(data) else { return };
+    let talk = [("system", "Be brief."), ("user", "Who?"), ("assistant", "I."), ("user", "Why?")];
+    let messages = talk.map(|(role, content)| Message::new(role, content));
+    if let Ok(template) = Template::parse("fuzz", source, Some("<s>".into()), None) {
+        let _ = template.render(&messages);
     }
 }
 

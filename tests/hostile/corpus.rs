@@ -9,7 +9,7 @@ use super::targets;
 fn the_corpus_of_every_fuzz_target() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut cases = Cases::new("the fuzz corpus");
-    for target in ["safetensors", "stream", "state", "config", "choice", "gguf", "blocks"] {
+    for target in ["safetensors", "stream", "state", "config", "choice", "gguf", "blocks", "template"] {
         let folder = std::fs::read_dir(corpus.join(target)).unwrap_or_else(|e| panic!("the corpus of {target}: {e}"));
         let mut files: Vec<_> = folder.map(|entry| entry.expect("an entry of the corpus").path()).collect();
         files.sort();

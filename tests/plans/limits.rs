@@ -23,7 +23,8 @@ use fastweight::tensor::{DType, Desc};
 use fastweight_tests::software;
 use pollster::block_on;
 
-use super::made::{Dice, Made};
+use super::dice::Dice;
+use super::made::Made;
 use super::on_random_graphs;
 use super::run::{BOUND, run, weights, worst};
 
@@ -149,7 +150,8 @@ fn what_does_not_fit_is_named() {
     let f32s = |shape: &[usize]| Desc::fixed(DType::F32, shape);
     let too_large = |label: &str, needed| PlanError::TooLarge { label: label.into(), needed, had: SMALL };
     let indivisible = |label: &str, op| PlanError::Indivisible { label: label.into(), op, had: SMALL };
-    let cases: Vec<(Box<dyn Fn(&mut Graph) -> Result<(), GraphError>>, PlanError)> = vec![
+    type Build = Box<dyn Fn(&mut Graph) -> Result<(), GraphError>>;
+    let cases: Vec<(Build, PlanError)> = vec![
         (
             Box::new(|g| {
                 g.input("prompt", Desc::tokens(17, 8));

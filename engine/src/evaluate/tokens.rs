@@ -3,7 +3,6 @@
 use std::io::Read;
 
 use super::EvaluateError;
-use crate::error::Error;
 use crate::text::{Measured, Tokenizer};
 
 /// Bytes of text that are tokenised at a time.
@@ -85,9 +84,9 @@ impl<'a, R: Read, T: Iterator<Item = Result<Pieces<R>, EvaluateError>>> Tokens<'
 }
 
 impl<R: Read, T: Iterator<Item = Result<Pieces<R>, EvaluateError>>> Iterator for Tokens<'_, R, T> {
-    type Item = Result<Measured, Error>;
+    type Item = Result<Measured, EvaluateError>;
 
-    fn next(&mut self) -> Option<Result<Measured, Error>> {
+    fn next(&mut self) -> Option<Result<Measured, EvaluateError>> {
         loop {
             if let Some(token) = self.tokens.next() {
                 return Some(Ok(token));
@@ -97,10 +96,10 @@ impl<R: Read, T: Iterator<Item = Result<Pieces<R>, EvaluateError>>> Iterator for
                     Ok(tokens) => self.tokens = tokens.into_iter(),
                     Err(error) => return Some(Err(error.into())),
                 },
-                Some(Err(error)) => return Some(Err(error.into())),
+                Some(Err(error)) => return Some(Err(error)),
                 None => match self.texts.next()? {
                     Ok(pieces) => self.pieces = Some(pieces),
-                    Err(error) => return Some(Err(error.into())),
+                    Err(error) => return Some(Err(error)),
                 },
             }
         }

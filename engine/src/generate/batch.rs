@@ -31,8 +31,8 @@ pub struct Batch {
     pace: usize,
 }
 
-/// Time that a chunk should take: on the CPU the caller waits for it, on a GPU the system does.
-const CHUNK_SECONDS: (f32, f32) = (0.05, 0.1);
+/// Time that a chunk should take on a GPU, since the whole system waits for it.
+const CHUNK_SECONDS: f32 = 0.1;
 
 impl Batch {
     pub(super) async fn new(model: &Model, sequences: usize) -> Result<Batch, Error> {
@@ -44,7 +44,8 @@ impl Batch {
         let plan = prefill.0.plan();
         let states = States::new(&on.device, &plan.states, plan, &on.weights).await?;
         let programs = HashMap::from([(Purpose::Prefill, prefill)]);
-        Ok(Batch { model, on, states, positions: vec![0; sequences], learning: 1.0, context, programs, pace: 16 })
+        let (positions, pace) = (vec![0; sequences], on.pace);
+        Ok(Batch { model, on, states, positions, learning: 1.0, context, programs, pace })
     }
 
     /// A copy on the same device.
@@ -238,10 +239,12 @@ impl Batch {
 
     /// Follows the device's speed: longer chunks where they end early, shorter where they last.
     fn adapt(&mut self, seconds: f32, longest: usize, most: usize) {
-        let wanted = if self.on.device.is_cpu() { CHUNK_SECONDS.0 } else { CHUNK_SECONDS.1 };
-        if seconds > wanted {
+        if self.on.device.is_cpu() {
+            return;
+        }
+        if seconds > CHUNK_SECONDS {
             self.pace = (self.pace / 2).max(1);
-        } else if seconds < wanted / 2.5 && longest >= self.pace {
+        } else if seconds < CHUNK_SECONDS / 2.5 && longest >= self.pace {
             self.pace = (self.pace * 2).min(most);
         }
     }

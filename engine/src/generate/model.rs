@@ -55,6 +55,9 @@ pub(super) struct Loaded {
     pub(super) weights: Weights,
     /// Tokens that a run takes at most.
     chunk: usize,
+    /// Tokens of a sequence that a chunk takes: on a GPU the first one, on the CPU every one, so that the same input is cut, and so
+    /// rounded, the same way however fast the machine is.
+    pub(super) pace: usize,
     programs: Mutex<Programs>,
 }
 
@@ -115,6 +118,11 @@ impl Model {
             spelled.or_else(by_id)
         });
         let template = chat_template.map(|source| (source, special));
+        let mut ends = ends.unwrap_or_default();
+        // A model that converses ends its turn with the tokenizer's end, where its config knows only the end of a text.
+        if let (Some(tokenizer), Some((_, [_, Some(end)]))) = (&tokenizer, &template) {
+            ends.extend(tokenizer.id(end).filter(|id| !ends.contains(id)));
+        }
 
         let context_limit = context_limit(&*architecture, options.context_size)?;
         let cache = options.cache.unwrap_or(DType::F32);
@@ -129,7 +137,7 @@ impl Model {
             name,
             architecture,
             tokenizer,
-            end_tokens: ends.unwrap_or_default(),
+            end_tokens: ends,
             template,
             fingerprint,
             context_limit,
@@ -191,7 +199,7 @@ impl Model {
         &self.inner.end_tokens
     }
 
-    /// What a session's state belongs to: architecture, tokenizer and learned start weights, as hexadecimal digits.
+    /// What a session's state belongs to: architecture, tokenizer, norms and learned start weights, as hexadecimal digits.
     pub fn fingerprint(&self) -> &str {
         &self.inner.fingerprint
     }
@@ -261,6 +269,9 @@ impl Model {
     }
 }
 
+/// Operations of a chunk on the CPU: about 50 ms of a small machine.
+const CHUNK_OPERATIONS: f64 = 1e9;
+
 /// Tokens that a run takes at most: fewer on the CPU, for the sake of memory and of those who wait.
 fn chunk(architecture: &dyn Architecture, device: &Device) -> usize {
     architecture.chunk().max(if device.is_cpu() { 64 } else { 256 })
@@ -281,6 +292,8 @@ impl Loaded {
             plans.push(programs::plan(architecture, purpose, full, device.caps())?.0);
         }
         refuse_too_large(&plans, options.memory)?;
+        let operations = plans[0].cost().operations / full.tokens as f64;
+        let pace = if device.is_cpu() { ((CHUNK_OPERATIONS / operations) as usize).clamp(8, full.tokens) } else { 16 };
         let mut weights = Weights::new(device);
         let mut hasher = Sha256::new();
         load_weights(checkpoint, &plans, &mut weights, &mut hasher, &mut options.progress).await?;
@@ -291,7 +304,8 @@ impl Loaded {
         hasher.update(tokenizer);
         let fingerprint = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
         let programs = Mutex::default();
-        Ok((Loaded { device: device.clone(), weights, chunk: full.tokens, programs }, fingerprint))
+        let pace = 1 << pace.ilog2();
+        Ok((Loaded { device: device.clone(), weights, chunk: full.tokens, pace, programs }, fingerprint))
     }
 }
 
@@ -323,6 +337,12 @@ fn end_tokens(file: &str, config: &serde_json::Value) -> Result<Option<Vec<u32>>
         // A text without its end would run on.
         None => Err(LoadError::invalid(file, "config field eos_token_id", field, "a token id or a list of them")),
     }
+}
+
+/// Whether a weight is that of a norm.
+fn is_norm(weight: &Weight) -> bool {
+    let of_norm = |name: &String| name.contains("norm") && name.ends_with(".weight");
+    matches!(weight, Weight::Tensors { names, .. } if names.iter().all(of_norm))
 }
 
 fn refuse_too_large(plans: &[Plan], memory: Option<u64>) -> Result<(), LoadError> {
@@ -361,9 +381,10 @@ async fn load_weights(
     let starts: Vec<&Weight> = plans.iter().flat_map(|p| &p.states.states).filter_map(|s| s.initial.as_ref()).collect();
     let total = wanted.iter().map(|w| w.desc.bytes() as u64).sum();
     let (mut loaded, mut waiting) = (0, 0);
-    let mut learned: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut digests: Vec<(String, Vec<u8>)> = Vec::new();
     for weight in wanted {
-        let learned_start = starts.contains(&&weight.weight);
+        // What tells models of the same sizes apart, and is held in f32 whatever the format of the matrices.
+        let tells = starts.contains(&&weight.weight) || is_norm(&weight.weight);
         let mut digest = Sha256::new();
         let mut filling = weights.fill(weight).await?;
         let row_bytes = weight.desc.row_bytes();
@@ -374,7 +395,7 @@ async fn load_weights(
             for start in (0..count).step_by(piece) {
                 let rows = piece.min(count - start);
                 let words = load::weight_rows(checkpoint, weight, first + start, rows).await?;
-                if learned_start {
+                if tells {
                     digest.update(bytemuck::cast_slice(&words));
                 }
                 filling.write(i, start * row_bytes, &words);
@@ -386,8 +407,8 @@ async fn load_weights(
             }
         }
         filling.finish();
-        if learned_start {
-            learned.push((weight.label.clone(), digest.finalize().to_vec()));
+        if tells {
+            digests.push((weight.label.clone(), digest.finalize().to_vec()));
         }
         if waiting >= UPLOAD {
             weights.flush().await?;
@@ -395,9 +416,9 @@ async fn load_weights(
         }
     }
     weights.flush().await?;
-    learned.sort();
-    learned.dedup();
-    for (label, digest) in learned {
+    digests.sort();
+    digests.dedup();
+    for (label, digest) in digests {
         hasher.update(label);
         hasher.update(digest);
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{TextError, guarded};
 use crate::quote::shown;
 
-/// What a rendering may use up: some hundred times what known templates need for a long conversation.
-const FUEL: u64 = 20_000_000;
+/// What a rendering may use up, in steps and in pieces of 64 bytes: many times what known templates need for a long conversation.
+const FUEL: u64 = 1_000_000;
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

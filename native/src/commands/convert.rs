@@ -10,7 +10,7 @@ use fastweight::load::{Container, Conversion, LoadError, open_path};
 use crate::Ended;
 use crate::args::{Args, Convert};
 use crate::commands::bytes;
-use crate::open;
+use crate::progress;
 
 pub(crate) async fn run(args: &Args, options: &Convert) -> anyhow::Result<Ended> {
     let output = &options.output;
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: &Args, options: &Convert) -> anyhow::Result<Ended>
         bail!("{} exists; --force replaces it", there.display());
     }
 
-    let bar = open::bar(args, "writing {bytes} of {total_bytes} {wide_bar} {eta}");
+    let bar = progress::bar(args, "writing {bytes} of {total_bytes} {wide_bar} {eta}");
     bar.set_length(conversion.bytes());
     let partial = Partial::new(output)?;
     let mut writer = BufWriter::with_capacity(1 << 20, &partial.file);

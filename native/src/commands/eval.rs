@@ -15,6 +15,7 @@ use crate::args::{Args, Eval};
 use crate::commands::{check_writable, print_json};
 use crate::interrupt::Interrupt;
 use crate::open;
+use crate::progress;
 
 mod figure;
 mod memory;
@@ -55,6 +56,9 @@ pub(crate) async fn run(args: &Args, options: &Eval) -> anyhow::Result<Ended> {
     let (mut rows, mut passages) = (Vec::new(), Vec::new());
     let mut interrupted = false;
     for name in std::iter::once(args.model.as_deref()).chain(options.against.iter().map(|name| Some(name.as_str()))) {
+        if interrupted {
+            break;
+        }
         let model = open::model_of(args, name, &device).await?;
         let label = label(Path::new(model.name()));
         if options.memory {
@@ -90,7 +94,7 @@ async fn measure(
     let settings = settings(options, model);
     let mut tallies = vec![(Tally::default(), Ratio::default()); settings.len()];
     let bytes: u64 = corpus.iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
-    let bar = open::bar(args, "{msg} {wide_bar} {percent} % {eta}");
+    let bar = progress::bar(args, "{msg} {wide_bar} {percent} % {eta}");
     bar.set_length(options.chunks.map_or(bytes, |n| n as u64));
     let texts = corpus.iter().map(|file| pieces(file));
     let mut tokens = 0;

@@ -13,6 +13,7 @@ use crate::args::{Args, Generate};
 use crate::commands::{check_writable, print_json, save};
 use crate::interrupt::Interrupt;
 use crate::open;
+use crate::progress;
 
 /// Tokens of the prompt between two steps of the progress bar.
 const STRIDE: usize = 512;
@@ -107,7 +108,7 @@ struct Summary<'a> {
 
 /// Reads the prompt. Whether the user interrupted it.
 async fn prefill(args: &Args, session: &mut Session, ids: &[u32]) -> anyhow::Result<bool> {
-    let bar = open::bar(args, "reading {pos} of {len} tokens {wide_bar} {eta}");
+    let bar = progress::bar(args, "reading {pos} of {len} tokens {wide_bar} {eta}");
     bar.set_length(ids.len() as u64);
     for chunk in ids.chunks(STRIDE) {
         match session.prefill(chunk).await {

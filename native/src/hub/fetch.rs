@@ -16,7 +16,7 @@ use super::cache::{Cache, Repository};
 use super::choose::choose;
 use super::{Name, home, is_hex, is_path, variable};
 use crate::args::Args;
-use crate::open;
+use crate::progress;
 
 /// The hub, unless `HF_ENDPOINT` says another.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -183,7 +183,7 @@ impl Hub {
             held.lock().with_context(|| part.display().to_string())?;
             if !blob.is_file() {
                 let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, name.repository, escape(&file.rfilename));
-                let bar = open::bar(args, "{msg} {bytes} of {total_bytes} {wide_bar} {bytes_per_sec} {eta}");
+                let bar = progress::bar(args, "{msg} {bytes} of {total_bytes} {wide_bar} {bytes_per_sec} {eta}");
                 bar.set_length(size);
                 bar.set_message(file.rfilename.clone());
                 let fetched = self.fetch(name, &url, &mut held, size, &mut checksum, &bar);

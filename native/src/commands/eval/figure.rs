@@ -19,7 +19,7 @@ const COLOURS: [RGBColor; 7] = [
 const SIZE: (u32, u32) = (860, 520);
 const FONT: &str = "sans-serif";
 
-/// Draws one curve a row, with its 95 % intervals as a band.
+/// Draws one curve a row, with a standard error to both sides as a band.
 pub(super) fn draw(rows: &[Row]) -> anyhow::Result<String> {
     let mut svg = String::new();
     draw_into(&mut svg, rows).map_err(|e| anyhow::anyhow!("the figure: {e}"))?;
@@ -63,18 +63,22 @@ fn draw_into(svg: &mut String, rows: &[Row]) -> Result<(), DrawingAreaErrorKind<
         .bold_line_style(RGBColor(225, 225, 225))
         .light_line_style(TRANSPARENT)
         .draw()?;
-    let several = rows.iter().any(|row| row.corpus != rows[0].corpus);
-    for (row, colour) in rows.iter().zip(COLOURS.iter().cycle()) {
-        let positions = &row.report.positions;
-        let x = |b: &Bucket| middle(b, row.windows.window);
-        let ends = |b: &Bucket| b.loss.interval.map(|ends| ends.map(|y| y.clamp(low, high)));
-        let bounds: Vec<(f64, [f64; 2])> = positions.iter().filter_map(|b| Some((x(b), ends(b)?))).collect();
-        let upper = bounds.iter().map(|(x, ends)| (*x, ends[1]));
-        let band: Vec<(f64, f64)> = upper.chain(bounds.iter().rev().map(|(x, ends)| (*x, ends[0]))).collect();
+    let x = |row: &Row, b: &Bucket| middle(b, row.windows.window);
+    let coloured = || rows.iter().zip(COLOURS.iter().cycle());
+    // All bands lie under all lines.
+    for (row, colour) in coloured() {
+        let ends = |b: &Bucket| b.loss.standard_error.map(|e| (x(row, b), b.loss.mean - e, b.loss.mean + e));
+        let bounds: Vec<(f64, f64, f64)> = row.report.positions.iter().filter_map(ends).collect();
+        let upper = bounds.iter().map(|(x, _, high)| (*x, *high));
+        let band: Vec<(f64, f64)> = upper.chain(bounds.iter().rev().map(|(x, low, _)| (*x, *low))).collect();
         if bounds.len() > 1 {
             chart.draw_series([Polygon::new(band, colour.mix(0.16))])?;
         }
-        let points: Vec<(f64, f64)> = positions.iter().map(|b| (x(b), b.loss.mean)).collect();
+    }
+    let several = rows.iter().any(|row| row.corpus != rows[0].corpus);
+    for (row, colour) in coloured() {
+        let positions = &row.report.positions;
+        let points: Vec<(f64, f64)> = positions.iter().map(|b| (x(row, b), b.loss.mean)).collect();
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
         let mut name = with_learning(&row.model, row.learning);
         if several {
@@ -95,7 +99,7 @@ fn draw_into(svg: &mut String, rows: &[Row]) -> Result<(), DrawingAreaErrorKind<
         .border_style(RGBColor(200, 200, 200))
         .draw()?;
     root.draw(&Text::new(
-        "band: 95 % interval over windows",
+        "band: ± standard error over windows",
         (SIZE.0 as i32 - 28, SIZE.1 as i32 - 22),
         (FONT, 13).into_font().transform(FontTransform::None).color(&grey).pos(plotters::style::text_anchor::Pos::new(
             plotters::style::text_anchor::HPos::Right,

@@ -14,7 +14,7 @@ use super::{pieces, settings, with_error, with_learning};
 use crate::args::{Args, Eval};
 use crate::commands::print_json;
 use crate::interrupt::Interrupt;
-use crate::open;
+use crate::progress;
 
 /// One model with one setting.
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ pub(super) async fn measure(
     let mut texts = Vec::new();
     for file in &options.files {
         let tokens = Tokens::new(tokenizer, std::iter::once(pieces(file)));
-        texts.push(tokens.map(|token| token.map(|t| t.id)).collect::<Result<Vec<u32>, Error>>()?);
+        texts.push(tokens.map(|token| token.map(|t| t.id)).collect::<Result<Vec<u32>, _>>()?);
     }
     let passages = Passages { context: options.context, passage: options.passage };
     let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
@@ -63,7 +63,7 @@ pub(super) async fn measure(
     let mut session = model.session().await?;
     interrupt.watch(&session);
     let settings = settings(options, model);
-    let bar = open::bar(args, "passage {pos} of {len} {wide_bar} {eta}");
+    let bar = progress::bar(args, "passage {pos} of {len} {wide_bar} {eta}");
     bar.set_length((chosen.len() * settings.len()) as u64);
     for learning in settings {
         session.set_learning(learning.unwrap_or(1.0))?;
