@@ -110,6 +110,19 @@ fn logits_are_the_same_for_any_split_and_on_both_devices() {
         assert!(worst < 1e-3, "{worst}");
     }
     assert_eq!(logits("cpu", &[])["positions"].as_array().map(Vec::len), Some(18));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("logits.f32");
+    let file = file.to_str().expect("UTF-8");
+    let ids = ["-q", "-d", "cpu", "logits", "--ids", "5,77,300,4", "--positions", "1,3"];
+    assert_eq!(stdout(&[&ids[..], &["--out", file]].concat()), "");
+    let shape: Value = serde_json::from_str(&stdout(&[&ids[..], &["--out", file, "--json"]].concat())).expect("JSON");
+    assert_eq!(shape, serde_json::json!({ "positions": [1, 3], "vocabulary": 4096 }));
+    let printed: Value = serde_json::from_str(&stdout(&[&ids[..], &["--json"]].concat())).expect("JSON");
+    let printed: Vec<Vec<f32>> = serde_json::from_value(printed["logits"].clone()).expect("numbers");
+    let bytes = std::fs::read(file).expect("a file");
+    let written: Vec<f32> = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect();
+    assert_eq!(written, printed.concat(), "rows of f32, as --json prints them");
 }
 
 #[test]
@@ -198,6 +211,7 @@ fn mistakes_have_exit_codes_and_words() {
         (&["-d", "cpu", "generate", "x", "--temp", "nan"], 1, "temperature"),
         (&["-d", "cpu", "logits", "--ids", "1,99999"], 1, "99999"),
         (&["-d", "cpu", "logits", "--ids", "1,2", "--split", "9"], 1, "--split"),
+        (&["logits", "--ids", "1", "--out", "no/such/logits.f32"], 1, "no/such does not exist"),
         (&["-d", "cpu", "generate", "--load-state", "/dev/null"], 1, "session state"),
         (&["-t", "0", "devices"], 2, "1 to 1024"),
         (&["-m", llama, "-d", "cpu", "-c", "3", "logits", "--ids", "1,2,3,4"], 1, "its context of 3"),

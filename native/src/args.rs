@@ -282,6 +282,10 @@ pub(crate) struct Logits {
     /// Positions to print [default: all]
     #[arg(long, value_delimiter = ',', value_name = "POSITION,…")]
     pub(crate) positions: Vec<usize>,
+
+    /// Write the logits to this file, as [positions, vocabulary] in f32, little-endian; --json prints which positions and how many tokens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 fn cache_type(text: &str) -> Result<DType, String> {

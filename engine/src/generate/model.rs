@@ -269,8 +269,9 @@ impl Model {
     }
 }
 
-/// Operations of a chunk on the CPU: about 50 ms of a small machine.
-const CHUNK_OPERATIONS: f64 = 1e9;
+/// Operations of a chunk on the CPU: about half a second of a small machine, which whoever cancels waits. Every chunk decodes all weights
+/// anew, and with few tokens it does little else.
+const CHUNK_OPERATIONS: f64 = 2e10;
 
 /// Tokens that a run takes at most: fewer on the CPU, for the sake of memory and of those who wait.
 fn chunk(architecture: &dyn Architecture, device: &Device) -> usize {
@@ -293,7 +294,7 @@ impl Loaded {
         }
         refuse_too_large(&plans, options.memory)?;
         let operations = plans[0].cost().operations / full.tokens as f64;
-        let pace = if device.is_cpu() { ((CHUNK_OPERATIONS / operations) as usize).clamp(8, full.tokens) } else { 16 };
+        let pace = if device.is_cpu() { ((CHUNK_OPERATIONS / operations) as usize).clamp(16, full.tokens) } else { 16 };
         let mut weights = Weights::new(device);
         let mut hasher = Sha256::new();
         load_weights(checkpoint, &plans, &mut weights, &mut hasher, &mut options.progress).await?;

@@ -202,7 +202,16 @@ impl Session {
     pub(super) fn take_past(&mut self, past: Session) {
         let learning = self.batch.learning;
         let Session { batch, pending, pending_on_device, stream, held, journal, .. } = past;
-        *self = Session { batch, pending, pending_on_device, stream, held, journal, sampling: self.sampling, cancel: self.cancel.clone() };
+        *self = Session {
+            batch,
+            pending,
+            pending_on_device,
+            stream,
+            held,
+            journal,
+            sampling: self.sampling,
+            cancel: self.cancel.clone(),
+        };
         self.batch.learning = learning;
     }
 

@@ -38,8 +38,9 @@ impl Kernel for CrossEntropy {
         losses.par_iter_mut().enumerate().for_each(|(r, loss)| {
             let x = logits.row(r);
             let max = x.iter().copied().fold(f32::MIN, f32::max);
-            let sum: f32 = x.iter().map(|x| (x - max).exp()).sum();
-            *loss = x.get(targets.u32s()[r] as usize).map_or(0.0, |target| sum.ln() + (max - target));
+            // One after the other, the small terms of a large vocabulary would vanish beside a sum in f32.
+            let sum: f64 = x.iter().map(|x| f64::from((x - max).exp())).sum();
+            *loss = x.get(targets.u32s()[r] as usize).map_or(0.0, |target| sum.ln() as f32 + (max - target));
         });
     }
 
@@ -64,6 +65,7 @@ pub fn cases() -> Vec<Case> {
         case(4, 256, Fill::Constant(1e4)),
         case(4, 257, Fill::uniform(1, 1e4)),
         case(2, 5000, Fill::uniform(1, 1.0)),
+        case(3, 150_001, Fill::uniform(1, 5.0)).bound(1e-6).thorough(),
         case(65_600, 4, Fill::uniform(1, 3.0)).thorough(),
     ]
 }

@@ -1,13 +1,15 @@
 //! `fastweight logits`.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::Ended;
 use crate::args::{Args, Logits};
-use crate::commands::print_json;
+use crate::commands::{check_writable, print_json};
 use crate::open;
 
 /// The likeliest tokens that are shown to people.
@@ -27,6 +29,9 @@ pub(crate) async fn run(args: &Args, options: &Logits) -> anyhow::Result<Ended> 
     if let Some(position) = options.positions.iter().find(|p| **p >= n) {
         bail!("--positions wants positions below {n}, found {position}");
     }
+    if let Some(file) = &options.out {
+        check_writable(file)?;
+    }
     let device = open::device(args).await?;
     let model = open::model(args, &device).await?;
     let mut session = model.session().await?;
@@ -40,6 +45,14 @@ pub(crate) async fn run(args: &Args, options: &Logits) -> anyhow::Result<Ended> 
     let vocabulary = model.architecture().vocabulary();
     let row = |position: &usize| &all[position * vocabulary..][..vocabulary];
     let logits: Vec<&[f32]> = positions.iter().map(row).collect();
+    if let Some(file) = &options.out {
+        let written = File::create(file).and_then(|opened| write(opened, &logits));
+        written.with_context(|| file.display().to_string())?;
+        if args.json {
+            print_json(&json!({ "positions": positions, "vocabulary": vocabulary }))?;
+        }
+        return Ok(Ended::Normally);
+    }
     if args.json {
         print_json(&Found { positions: &positions, logits })?;
         return Ok(Ended::Normally);
@@ -52,4 +65,13 @@ pub(crate) async fn run(args: &Args, options: &Logits) -> anyhow::Result<Ended> 
         writeln!(out, "{position}\t{}", likely.join("\t"))?;
     }
     Ok(Ended::Normally)
+}
+
+/// Writes rows of numbers in f32, little-endian, without a header.
+fn write(file: File, rows: &[&[f32]]) -> std::io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    for number in rows.iter().copied().flatten() {
+        out.write_all(&number.to_le_bytes())?;
+    }
+    out.flush()
 }
