@@ -19,8 +19,8 @@ pub use convert::{Container, Conversion};
 pub use file::{FileSource, Opened, open_path};
 pub use tensors::{matrix_type, weight_rows};
 
-/// Bytes that are read at a time: small beside a small model, since each piece is there twice or three times while it is converted.
-pub const PIECE: usize = 256 << 10;
+/// Bytes that are read at a time.
+pub const PIECE: usize = 1 << 20;
 
 /// Why a model can't be loaded.
 #[derive(Debug, thiserror::Error)]
