@@ -92,6 +92,11 @@ impl Scan {
         Ok(vec![x.with_width(self.space.width()), s.clone()])
     }
 
+    /// Whether the shaders take an input at any stride and offset: the rows that come by token do.
+    pub(super) fn strided(input: usize) -> bool {
+        matches!(input, 0 | 1 | 2 | 5)
+    }
+
     fn launch(&self, file: &'static str, io: &Io, grid: Grid) -> Launch {
         let StateSpace { heads, head_dim, groups, state, step_limit } = self.space;
         let (x, dt, bc) = (&io.inputs[0], &io.inputs[1], &io.inputs[2]);

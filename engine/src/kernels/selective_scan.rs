@@ -42,7 +42,7 @@ impl Kernel for SelectiveScan {
     }
 
     fn strided(&self, input: usize) -> bool {
-        matches!(input, 0 | 1 | 2 | 5)
+        Scan::strided(input)
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {

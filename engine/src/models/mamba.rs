@@ -60,26 +60,38 @@ impl Mamba {
 }
 
 impl Backbone {
-    /// The first hidden rows, `[tokens, hidden]`.
-    pub(super) fn embed(&self, g: &mut Graph, tensors: &Tensors, ids: ValueId) -> Result<ValueId, GraphError> {
+    /// From ids to hidden rows, `[tokens, hidden]`. `mix` is a layer between its projections, the first of which is `projected`
+    /// wide: it gets the layer's name and the projected rows.
+    pub(super) fn forward(
+        &self,
+        g: &mut Graph,
+        tensors: &Tensors,
+        ids: ValueId,
+        projected: usize,
+        mix: impl Fn(&mut Graph, &str, ValueId) -> Result<ValueId, GraphError>,
+    ) -> Result<ValueId, GraphError> {
         let table = tensors.matrix(g, &[self.embedding], self.vocabulary, self.hidden);
-        g.node("backbone.embeddings", Embed, &[ids, table])
+        let mut h = g.node("backbone.embeddings", Embed, &[ids, table])?;
+        for layer in 0..self.layers {
+            h = self.block(g, tensors, &format!("backbone.layers.{layer}"), h, projected, &mix)?;
+        }
+        Ok(h)
     }
 
     /// h + out_proj(mix(in_proj(norm(h)))), where the first projection is `projected` wide.
-    pub(super) fn block(
+    fn block(
         &self,
         g: &mut Graph,
         tensors: &Tensors,
         layer: &str,
         h: ValueId,
         projected: usize,
-        mix: impl Fn(&mut Graph, ValueId) -> Result<ValueId, GraphError>,
+        mix: &impl Fn(&mut Graph, &str, ValueId) -> Result<ValueId, GraphError>,
     ) -> Result<ValueId, GraphError> {
         let norm = tensors.vector(g, &[&format!("{layer}.norm.weight")], self.hidden);
         let x = g.node(format!("{layer}.norm"), RmsNorm { eps: self.rms_eps }, &[h, norm])?;
         let x = self.project(g, tensors, &format!("{layer}.mixer.in_proj"), x, projected, self.hidden)?;
-        let y = mix(g, x)?;
+        let y = mix(g, layer, x)?;
         let y = self.project(g, tensors, &format!("{layer}.mixer.out_proj"), y, self.hidden, self.channels)?;
         g.node(format!("{layer}.residual"), Add, &[h, y])
     }
@@ -151,14 +163,9 @@ impl Architecture for Mamba {
     }
 
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError> {
-        let Config { backbone, .. } = &self.config;
-        let mut h = backbone.embed(g, &self.tensors, ids)?;
-        for layer in 0..backbone.layers {
-            let layer = format!("backbone.layers.{layer}");
-            let mix = |g: &mut Graph, xz| self.mix(g, &layer, xz, capacity.sequences);
-            h = backbone.block(g, &self.tensors, &layer, h, 2 * backbone.channels, mix)?;
-        }
-        Ok(h)
+        let backbone = &self.config.backbone;
+        let mix = |g: &mut Graph, layer: &str, xz| self.mix(g, layer, xz, capacity.sequences);
+        backbone.forward(g, &self.tensors, ids, 2 * backbone.channels, mix)
     }
 
     fn logits(&self, g: &mut Graph, hidden: ValueId) -> Result<ValueId, GraphError> {

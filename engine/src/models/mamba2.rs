@@ -75,14 +75,8 @@ impl Architecture for Mamba2 {
     }
 
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError> {
-        let Config { backbone, .. } = &self.config;
-        let mut h = backbone.embed(g, &self.tensors, ids)?;
-        for layer in 0..backbone.layers {
-            let layer = format!("backbone.layers.{layer}");
-            let mix = |g: &mut Graph, projected| self.mix(g, &layer, projected, capacity.sequences);
-            h = backbone.block(g, &self.tensors, &layer, h, self.config.projected(), mix)?;
-        }
-        Ok(h)
+        let mix = |g: &mut Graph, layer: &str, projected| self.mix(g, layer, projected, capacity.sequences);
+        self.config.backbone.forward(g, &self.tensors, ids, self.config.projected(), mix)
     }
 
     fn logits(&self, g: &mut Graph, hidden: ValueId) -> Result<ValueId, GraphError> {
