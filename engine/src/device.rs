@@ -8,6 +8,8 @@ use crate::caps::Caps;
 
 mod adapters;
 mod gpu;
+#[cfg(target_arch = "wasm32")]
+mod web;
 
 pub use adapters::{AdapterReport, adapters};
 pub use gpu::Counters;
@@ -223,7 +225,7 @@ impl Device {
 /// Lets the browser run what waits between tokens and chunks; natively there is nothing to wait for.
 pub async fn yield_now() {
     #[cfg(target_arch = "wasm32")]
-    gpu::macrotask().await;
+    web::macrotask().await;
 }
 
 /// Adds to a counter.

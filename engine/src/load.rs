@@ -10,13 +10,15 @@ use crate::tensor::DType;
 
 mod convert;
 mod file;
+mod folder;
 pub mod gguf;
 pub mod safetensors;
 pub mod stream;
 mod tensors;
 
 pub use convert::{Container, Conversion};
-pub use file::{FileSource, Opened, open_path};
+pub use file::{FileSource, open_path};
+pub use folder::{Folder, Listing, Opened, Opening, open_folder};
 pub use tensors::{matrix_type, weight_rows};
 
 /// Bytes that are read at a time.
@@ -241,5 +243,5 @@ impl Checkpoint {
 
 /// A product of sizes that came from outside, if it fits.
 pub(crate) fn checked_len(shape: &[usize]) -> Option<usize> {
-    shape.iter().try_fold(1usize, |n, size| n.checked_mul(*size)).filter(|n| *n <= 1 << 40)
+    shape.iter().try_fold(1usize, |n, size| n.checked_mul(*size)).filter(|n| *n as u64 <= 1 << 40)
 }

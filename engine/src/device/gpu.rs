@@ -274,6 +274,8 @@ impl Gpu {
         });
         #[cfg(not(target_arch = "wasm32"))]
         self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| DeviceError::Lost(e.to_string()))?;
+        #[cfg(target_arch = "wasm32")]
+        let receiver = self.nudged(receiver);
         self.check()?;
         let mapped = receiver.await.map_err(|_| DeviceError::Lost("while reading back".into()))?;
         mapped.map_err(|e| DeviceError::Lost(e.to_string()))?;
@@ -286,6 +288,20 @@ impl Gpu {
         Ok(words)
     }
 
+    /// Waits for what the browser tells. Firefox looks only every 100 ms whether the GPU is done, unless something is submitted.
+    #[cfg(target_arch = "wasm32")]
+    async fn nudged<T>(&self, waiting: impl Future<Output = T> + Unpin) -> T {
+        use futures::future::{Either, select};
+        let mut waiting = waiting;
+        loop {
+            match select(waiting, std::pin::pin!(super::web::sleep(1))).await {
+                Either::Left((told, _)) => return told,
+                Either::Right(((), still)) => waiting = still,
+            }
+            self.queue.submit([]);
+        }
+    }
+
     /// Waits until all that was submitted is done.
     pub(crate) async fn wait(&self) -> Result<(), DeviceError> {
         #[cfg(not(target_arch = "wasm32"))]
@@ -296,7 +312,7 @@ impl Gpu {
             self.queue.on_submitted_work_done(move || {
                 let _ = sender.send(());
             });
-            receiver.await.map_err(|_| DeviceError::Lost("while waiting".into()))?;
+            self.nudged(receiver).await.map_err(|_| DeviceError::Lost("while waiting".into()))?;
         }
         self.check()
     }

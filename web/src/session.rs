@@ -1,0 +1,236 @@
+//! Sessions: what they read and write, with a lost device answered by another one.
+
+use std::rc::Rc;
+
+use fastweight::device::DeviceError;
+use fastweight::error::Error;
+use fastweight::generate::{self, Cancel, Finish, Sampling, WritingOptions};
+use fastweight::text::TextStream;
+use futures::lock::Mutex;
+use js_sys::{Function, Promise, Uint8Array};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::error::Failure;
+use crate::model::{Model, option};
+
+/// One sequence of a model. Its calls wait for each other.
+#[wasm_bindgen]
+pub struct Session {
+    model: Model,
+    inner: Rc<Mutex<generate::Session>>,
+    cancel: Cancel,
+}
+
+/// `GenerateOptions` of `lib/types.ts`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Options {
+    predict: usize,
+    temp: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    repeat_penalty: f32,
+    repeat_last_n: u32,
+    seed: u64,
+    stop: Vec<String>,
+    logprobs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let (s, w) = (Sampling::default(), WritingOptions::default());
+        Options {
+            predict: w.predict,
+            temp: s.temperature,
+            top_k: s.top_k,
+            top_p: s.top_p,
+            min_p: s.min_p,
+            repeat_penalty: s.repeat_penalty,
+            repeat_last_n: s.repeat_last_n,
+            seed: s.seed,
+            stop: w.stop,
+            logprobs: w.logprobs,
+        }
+    }
+}
+
+impl Options {
+    fn sampling(&self) -> Sampling {
+        Sampling {
+            repeat_penalty: self.repeat_penalty,
+            repeat_last_n: self.repeat_last_n,
+            temperature: self.temp,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            seed: self.seed,
+        }
+    }
+
+    fn writing(&self) -> WritingOptions {
+        // Without a stop string only an unfinished character can be held back; it belongs to what is written on.
+        WritingOptions {
+            predict: self.predict,
+            stop: self.stop.clone(),
+            logprobs: self.logprobs,
+            resumable: self.stop.is_empty(),
+        }
+    }
+}
+
+/// A token that was read.
+#[derive(Serialize)]
+struct Read {
+    id: u32,
+    text: String,
+    loss: Option<f32>,
+}
+
+/// The text of each token, a character of several tokens with its last. `before` are the tokens before them.
+pub(crate) fn texts(model: &generate::Model, before: &[u32], ids: &[u32]) -> Result<Vec<String>, Error> {
+    let tokenizer = model.tokenizer()?;
+    let mut stream = TextStream::after(before);
+    let mut texts = ids.iter().map(|id| stream.push(tokenizer, *id)).collect::<Result<Vec<_>, _>>()?;
+    let rest = stream.finish(tokenizer)?;
+    if let Some(last) = texts.last_mut() {
+        last.push_str(&rest);
+    }
+    Ok(texts)
+}
+
+/// The tokens of a text as a session takes it: with the opening tokens at its beginning only.
+fn encode(session: &generate::Session, text: &str) -> Result<Vec<u32>, Error> {
+    let tokenizer = session.model().tokenizer()?;
+    Ok(if session.is_empty() { tokenizer.encode(text)? } else { tokenizer.encode_plain(text)? })
+}
+
+fn tokens(ids: &[u32], texts: Vec<String>, losses: &[Option<f32>]) -> Vec<Read> {
+    ids.iter().zip(texts).zip(losses).map(|((id, text), loss)| Read { id: *id, text, loss: *loss }).collect()
+}
+
+/// Repeats a session's call on another device as long as the one that it is on gets lost.
+macro_rules! carried {
+    ($model:expr, $call:expr) => {{
+        let mut moves = $model.moves();
+        loop {
+            match $call.await {
+                Err(Error::Device(DeviceError::Lost(_))) if $model.recover(&mut moves).await.map_err(Failure)? => {}
+                done => break done.map_err(Failure)?,
+            }
+        }
+    }};
+}
+
+impl Session {
+    pub(crate) fn new(model: Model, session: generate::Session) -> Session {
+        let cancel = session.cancel_handle();
+        Session { model, inner: Rc::new(Mutex::new(session)), cancel }
+    }
+}
+
+#[wasm_bindgen]
+impl Session {
+    /// Stops the call under way at its next token or chunk; it is rejected as aborted.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Takes a [`Session::cancel`] back, before the next call.
+    #[wasm_bindgen(js_name = clearCancel)]
+    pub fn clear_cancel(&self) {
+        self.cancel.clear();
+    }
+
+    /// Tokens so far.
+    pub async fn length(&self) -> usize {
+        self.inner.lock().await.len()
+    }
+
+    /// Reads a text. Returns `ReadToken[]` of `lib/types.ts` as JSON. `on_mini_batch`, if any, is called with a `MiniBatch` as JSON.
+    pub async fn read(&self, text: &str, on_mini_batch: Option<Function>) -> Result<String, JsValue> {
+        let mut session = self.inner.lock().await;
+        let ids = encode(&session, text).map_err(Failure)?;
+        let texts = texts(&self.model.inner, &[], &ids).map_err(Failure)?;
+        let losses = match on_mini_batch {
+            None => carried!(self.model, session.read(&ids)),
+            Some(_) => carried!(self.model, session.read(&ids)),
+        };
+        Ok(json!(tokens(&ids, texts, &losses)).to_string())
+    }
+
+    /// Reads a prompt without its losses; returns how many tokens it has.
+    pub async fn prefill(&self, text: &str) -> Result<usize, JsValue> {
+        let mut session = self.inner.lock().await;
+        let ids = encode(&session, text).map_err(Failure)?;
+        carried!(self.model, session.prefill(&ids));
+        Ok(ids.len())
+    }
+
+    /// Writes on. `options` is `GenerateOptions` of `lib/types.ts` as JSON; `on_piece` is called with every `Piece` as JSON and may return a promise, which is
+    /// awaited; at false the text ends there. Returns `{ finishReason, tokens }` as JSON.
+    pub async fn generate(&self, options: &str, on_piece: &Function) -> Result<String, JsValue> {
+        let options: Options = serde_json::from_str(options)
+            .map_err(|e| Failure(option("generate options", &e.to_string(), "those of GenerateOptions")))?;
+        let mut session = self.inner.lock().await;
+        session.set_sampling(options.sampling()).map_err(Failure)?;
+        let mut writing = session.write(options.writing());
+        let mut wanted = true;
+        while wanted {
+            let Some(piece) = carried!(self.model, writing.next()) else { break };
+            let piece = json!({ "text": piece.text, "id": piece.id, "logprob": piece.logprob, "top": piece.top });
+            let mut answer = on_piece.call1(&JsValue::NULL, &piece.to_string().into())?;
+            if let Some(promise) = answer.dyn_ref::<Promise>() {
+                answer = JsFuture::from(promise.clone()).await?;
+            }
+            wanted = !answer.is_falsy();
+        }
+        if writing.finish_reason() == Some(Finish::Cancelled) {
+            return Err(Failure(Error::Cancelled { taken: writing.usage().tokens }).into());
+        }
+        Ok(json!({ "finishReason": writing.finish_reason(), "tokens": writing.usage().tokens }).to_string())
+    }
+
+    /// The logits after each token, `[tokens, vocabulary]`.
+    pub async fn logits(&self, ids: &[u32]) -> Result<Vec<f32>, JsValue> {
+        let mut session = self.inner.lock().await;
+        Ok(carried!(self.model, session.logits(ids)))
+    }
+
+    /// Scales the inner learning rate from here on.
+    #[wasm_bindgen(js_name = setLearning)]
+    pub async fn set_learning(&self, scale: f32) -> Result<(), JsValue> {
+        Ok(self.inner.lock().await.set_learning(scale).map_err(Failure)?)
+    }
+
+    /// Another session with the same past.
+    pub async fn fork(&self) -> Result<Session, JsValue> {
+        let session = self.inner.lock().await;
+        let fork = carried!(self.model, session.fork());
+        Ok(Session::new(self.model.clone(), fork))
+    }
+
+    /// The state as a file.
+    pub async fn save(&self) -> Result<Uint8Array, JsValue> {
+        let session = self.inner.lock().await;
+        let bytes = carried!(self.model, session.snapshot());
+        Ok(Uint8Array::from(&bytes[..]))
+    }
+
+    /// Goes on from a state that [`Session::save`] gave, or the command line.
+    pub async fn restore(&self, bytes: &[u8]) -> Result<(), JsValue> {
+        let mut session = self.inner.lock().await;
+        carried!(self.model, session.restore(bytes));
+        Ok(())
+    }
+
+    /// Back to the learned start.
+    pub async fn reset(&self) -> Result<(), JsValue> {
+        let mut session = self.inner.lock().await;
+        carried!(self.model, session.reset());
+        Ok(())
+    }
+}
