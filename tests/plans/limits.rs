@@ -93,7 +93,7 @@ const DIVIDED: &[(&str, Build)] = &[
         let fast = g.state("layer", "fast", Desc::fixed(DType::F32, &[4, fast_len]), Some(learned));
         let open = g.state("layer", "open", Desc::fixed(DType::F32, &[4, open_len]), None);
         let (fast, open) = (g.current(fast), g.current(open));
-        let y = g.node("ttt", TttLinear { geometry }, &[qk, v, lr, params, fast, open])?;
+        let y = g.node("ttt", TttLinear { geometry, probe: false }, &[qk, v, lr, params, fast, open])?;
         g.output("y", y);
         Ok(())
     }),

@@ -120,12 +120,18 @@ impl Ttt {
         // The inner model, as a state that starts at its learned weights.
         let geometry = Geometry { heads: c.heads, head_dim: c.head_dim(), mini_batch: c.mini_batch };
         let (op, fast_len, row_len, learned): (Op, usize, usize, &[&str]) = match c.inner {
-            Inner::Linear => {
-                (TttLinear { geometry }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry), &["W1", "b1"])
-            }
-            Inner::Mlp => {
-                (TttMlp { geometry }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry), &["W1", "b1", "W2", "b2"])
-            }
+            Inner::Linear => (
+                TttLinear { geometry, probe: false }.into(),
+                TttLinear::fast_len(&geometry),
+                TttLinear::row_len(&geometry),
+                &["W1", "b1"],
+            ),
+            Inner::Mlp => (
+                TttMlp { geometry, probe: false }.into(),
+                TttMlp::fast_len(&geometry),
+                TttMlp::row_len(&geometry),
+                &["W1", "b1", "W2", "b2"],
+            ),
         };
         let learned: Vec<String> = learned.iter().map(|n| name(n)).collect();
         let learned: Vec<&str> = learned.iter().map(String::as_str).collect();
