@@ -9,6 +9,7 @@
 //   out     [tokens, HEADS · HD]                     read_write
 //   fast    [sequences · HEADS, (HD + 1) · HD]       read_write   W, b
 //   open    [sequences · HEADS, MINI_BATCH · 2 · HD] read_write   rows k, h
+//   probe   [tokens, 2 · HEADS]                      read_write   inner losses before and after, with probe_store only
 //
 // One workgroup of 256 a head and sequence, which walks its tokens in chunks of up to CHUNK rows of one mini-batch: the rows
 // already open are read from `open`, so a chunk may start anywhere and its tiles don't grow with the mini-batch.
@@ -66,6 +67,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
                 zq[u] += b;
             }
         }
+        probe_before(local, head, row, m, t + MINI_BATCH - start <= count);
         inner_gradient(local, head, row, m);
         for (var e = local; e < m * HD; e += 256u) {
             let at = open_start + (start + e / HD) * 2u * HD + e % HD;
@@ -108,6 +110,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         inner_output(local, head, row, m);
         if end == MINI_BATCH {
             commit(local, fast_start, open_start);
+            probe_after(local, head, fast_start, row + m, min(t + m, MINI_BATCH));
         }
         t += m;
     }

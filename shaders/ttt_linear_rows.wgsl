@@ -7,6 +7,7 @@
 //   out     [tokens, HEADS · HD]                     read_write
 //   fast    [sequences · HEADS, (HD + 1) · HD]       read_write   W, b
 //   open    [sequences · HEADS, MINI_BATCH · 2 · HD] read_write   rows k, h
+//   probe   [tokens, 2 · HEADS]                      read_write   inner losses before and after, with probe_store only
 //
 // One workgroup of 256 a head and sequence. W is read once a token, its rows spread over the lanes, and written once a mini-batch.
 
@@ -30,7 +31,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     let lane = local / HD;
     let c = local % HD;
 
-    for (var t = 0u; t < step.sequence[sequence].count; t++) {
+    let count = step.sequence[sequence].count;
+    for (var t = 0u; t < count; t++) {
         let i = (step.sequence[sequence].position + t) % MINI_BATCH;
         let row = step.sequence[sequence].first_row + t;
         let own = open_start + i * 2u * HD;
@@ -63,6 +65,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             sh_z[local] = zk;
             sh_zq[local] = zq;
         }
+        probe_before(local, head, row, 1u, t + MINI_BATCH - i <= count);
         inner_gradient(local, head, row, 1u);
         if local < HD {
             open[own + HD + local] = sh_z[local];
@@ -93,6 +96,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         inner_output(local, head, row, 1u);
         if i == MINI_BATCH - 1u {
             commit(local, fast_start, open_start);
+            probe_after(local, head, fast_start, row + 1u, min(t + 1u, MINI_BATCH));
         }
     }
 }

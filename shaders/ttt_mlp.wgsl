@@ -11,6 +11,7 @@
 //   out     [tokens, HEADS · HD]                      read_write
 //   fast    [sequences · HEADS, (8 · HD + 5) · HD]    read_write   W1, b1, W2, b2
 //   open    [sequences · HEADS, MINI_BATCH · 10 · HD] read_write   rows k, h1, x2, h2
+//   probe   [tokens, 2 · HEADS]                       read_write   inner losses before and after, with probe_store only
 //
 // One workgroup of 256 a head and sequence, which walks its tokens in chunks of up to CHUNK rows of one mini-batch.
 
@@ -86,6 +87,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
                 }
             }
         }
+        probe_before(local, head, row, m, t + MINI_BATCH - start <= count);
         inner_gradient(local, head, row, m);
 
         // h1 = (h2 W2ᵀ) ∘ slope, by the invocations that wrote the slope.
@@ -185,6 +187,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         inner_output(local, head, row, m);
         if end == MINI_BATCH {
             commit(local, fast_start, open_start);
+            probe_after(local, head, fast_start, row + m, min(t + m, MINI_BATCH));
         }
         t += m;
     }

@@ -7,6 +7,7 @@
 //   out     [tokens, HEADS · HD]                      read_write
 //   fast    [sequences · HEADS, (8 · HD + 5) · HD]    read_write   W1, b1, W2, b2
 //   open    [sequences · HEADS, MINI_BATCH · 10 · HD] read_write   rows k, h1, x2, h2
+//   probe   [tokens, 2 · HEADS]                       read_write   inner losses before and after, with probe_store only
 //
 // One workgroup of 256 a head and sequence.
 
@@ -51,7 +52,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     let fast_start = index * FAST;
     let open_start = index * MINI_BATCH * ROW;
 
-    for (var t = 0u; t < step.sequence[sequence].count; t++) {
+    let count = step.sequence[sequence].count;
+    for (var t = 0u; t < count; t++) {
         let i = (step.sequence[sequence].position + t) % MINI_BATCH;
         let row = step.sequence[sequence].first_row + t;
         let own = open_start + i * ROW;
@@ -79,6 +81,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         }
         workgroupBarrier();
         second_layer(local, fast_start);
+        probe_before(local, head, row, 1u, t + MINI_BATCH - i <= count);
         inner_gradient(local, head, row, 1u);
         for (var column = local; column < WIDE; column += 256u) {
             var sum = 0.0;
@@ -135,6 +138,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         inner_output(local, head, row, 1u);
         if i == MINI_BATCH - 1u {
             commit(local, fast_start, open_start);
+            probe_after(local, head, fast_start, row + 1u, min(t + 1u, MINI_BATCH));
         }
     }
 }

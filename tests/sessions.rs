@@ -10,6 +10,9 @@ use fastweight_tests::fixtures::{self, Fixture, shipped};
 use fastweight_tests::{Random, devices, fresh_software, software};
 use pollster::block_on;
 
+#[path = "sessions/observe.rs"]
+mod observe;
+
 fn load(fixture: &Fixture, device: &Device) -> Model {
     block_on(Model::load(fixture.opened(DType::F32), device, LoadOptions::default())).expect("the fixture loads")
 }

@@ -6,7 +6,7 @@ use pollster::block_on;
 
 use crate::device::{Choice, Device};
 use crate::error::Error;
-use crate::generate::{self, Cancel, Finish, Piece, Sampling, Token, WritingOptions};
+use crate::generate::{self, Cancel, FastWeights, Finish, MiniBatch, Piece, Sampling, Token, WritingOptions};
 
 /// See [`generate::Model`].
 #[derive(Clone)]
@@ -56,6 +56,16 @@ impl Session {
     /// Reads tokens and returns the loss of each in nats; none for the first token of a session.
     pub fn read(&mut self, tokens: &[u32]) -> Result<Vec<Option<f32>>, Error> {
         block_on(self.0.read(tokens))
+    }
+
+    /// Reads tokens as [`Session::read`] does, and calls `observe` after each mini-batch.
+    pub fn read_observed(&mut self, tokens: &[u32], mut observe: impl FnMut(&MiniBatch)) -> Result<Vec<Option<f32>>, Error> {
+        block_on(self.0.read_observed(tokens, &mut observe))
+    }
+
+    /// The fast weights of a head of a layer, now and at the learned start.
+    pub fn fast_weights(&self, layer: usize, head: usize) -> Result<FastWeights, Error> {
+        block_on(self.0.fast_weights(layer, head))
     }
 
     /// Draws the next token.

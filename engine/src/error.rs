@@ -85,6 +85,16 @@ pub enum Error {
         /// Positions that it may have.
         limit: usize,
     },
+    /// A layer or a head without fast weights.
+    #[error("no fast weights in layer {layer}, head {head}: the model has {had}")]
+    NoFastWeights {
+        /// The layer that was asked for, from 0.
+        layer: usize,
+        /// The head that was asked for, from 0.
+        head: usize,
+        /// What there is.
+        had: String,
+    },
     /// A position past what 32 bits hold.
     #[error("the session is full at {0} tokens")]
     Full(u32),

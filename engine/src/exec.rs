@@ -196,20 +196,40 @@ impl States {
 
     /// Reads what one of `sequences` sequences has in every state after `position` tokens.
     pub async fn read(&self, sequence: usize, sequences: usize, position: usize) -> Result<Vec<Vec<u32>>, DeviceError> {
-        let mut all = Vec::new();
-        for (s, place) in self.layout.states.iter().enumerate() {
-            let mut words = Vec::new();
-            for (part, from, bytes) in self.layout.used(s, sequence, sequences, position) {
-                match &self.kind {
-                    StatesKind::Cpu(states) => {
-                        words.extend_from_slice(&states[s][part][from as usize / 4..][..bytes as usize / 4])
-                    }
-                    StatesKind::Gpu(states) => words.extend(states.read(&place.parts[part], from, bytes).await?),
-                }
-            }
-            all.push(words);
+        let used = |s: usize| self.layout.used(s, sequence, sequences, position).into_iter().map(move |range| (s, range));
+        let ranges: Vec<_> = (0..self.layout.states.len()).flat_map(used).collect();
+        let words = self.read_ranges(&ranges).await?;
+        let (mut all, mut rest) = (vec![Vec::new(); self.layout.states.len()], &words[..]);
+        for (s, (_, _, bytes)) in ranges {
+            let (piece, after) = rest.split_at(bytes as usize / 4);
+            all[s].extend_from_slice(piece);
+            rest = after;
         }
         Ok(all)
+    }
+
+    /// Reads rows of some states, end to end: of each the state, the first row, and how many.
+    pub async fn read_rows(&self, rows: &[(usize, usize, usize)]) -> Result<Vec<u32>, DeviceError> {
+        let ranges =
+            rows.iter().flat_map(|&(s, first, n)| self.layout.ranges(s, first, n).into_iter().map(move |range| (s, range)));
+        self.read_ranges(&ranges.collect::<Vec<_>>()).await
+    }
+
+    /// The words of ranges of states, end to end: of each the state, the part, and the first byte and bytes within it.
+    async fn read_ranges(&self, ranges: &[(usize, (usize, u64, u64))]) -> Result<Vec<u32>, DeviceError> {
+        match &self.kind {
+            StatesKind::Cpu(states) => {
+                let words = |&(s, (part, from, bytes)): &(usize, (usize, u64, u64))| {
+                    &states[s][part][from as usize / 4..][..bytes as usize / 4]
+                };
+                Ok(ranges.iter().flat_map(words).copied().collect())
+            }
+            StatesKind::Gpu(states) => {
+                let place =
+                    |&(s, (part, from, bytes)): &(usize, (usize, u64, u64))| (&self.layout.states[s].parts[part], from, bytes);
+                states.read(&ranges.iter().map(place).collect::<Vec<_>>()).await
+            }
+        }
     }
 
     /// The same states in another layout, with more room where they grow, of sequences at these positions.

@@ -17,7 +17,7 @@ pub mod ttt;
 /// Families that [`open`] knows, by the `model_type` of their config.
 pub const SUPPORTED: &str = "llama, mamba, mamba2, ttt, ttt_linear, ttt_mlp";
 
-/// How many sequences and tokens a graph has room for.
+/// How many sequences and tokens a graph has room for, and what it tells besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Capacity {
     /// Sequences side by side.
@@ -28,6 +28,27 @@ pub struct Capacity {
     pub context: usize,
     /// Element type of such states: f32 or f16.
     pub cache: DType,
+    /// Whether each layer that learns tells how well, as an output `probe.{layer}`: the inner loss of every token for each head before
+    /// its mini-batch, then for each head after it, `[tokens, 2 · heads]`. Families that don't learn have none.
+    pub probe: bool,
+}
+
+/// What a model learns while it reads: in every layer, each head has these matrices, end to end a row of the layer's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FastShape {
+    /// Layers, all of which learn.
+    pub layers: usize,
+    /// Heads of each.
+    pub heads: usize,
+    /// Name, rows and columns of each matrix; a vector has one row.
+    pub matrices: Vec<(&'static str, usize, usize)>,
+}
+
+impl FastShape {
+    /// Elements of one head's row.
+    pub fn row(&self) -> usize {
+        self.matrices.iter().map(|(_, rows, columns)| rows * columns).sum()
+    }
 }
 
 /// A model: an architecture with its sizes, for one checkpoint.
@@ -49,9 +70,14 @@ pub trait Architecture: Send + Sync {
         None
     }
 
+    /// What it learns while it reads; none for a family whose state is no model.
+    fn fast(&self) -> Option<FastShape> {
+        None
+    }
+
     /// Whether it learns while it reads, so that the scale of the inner learning rate matters.
     fn learns(&self) -> bool {
-        false
+        self.fast().is_some()
     }
 
     /// From ids `[tokens]` to the last hidden rows `[tokens, width]`, normalised for the output matrix.

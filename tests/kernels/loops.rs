@@ -43,11 +43,13 @@ fn rounds(case: &Case) -> Vec<u64> {
 fn runs_as_long_as_the_driver_lets_them_are_right() {
     let limit = software().caps().loop_rounds;
     let mut cases = Vec::new();
-    for (heads, head_dim, mini_batch) in [(1, 64, 1), (1, 128, 16), (1, 32, 64), (1, 8, 7)] {
+    let shapes = [(1, 64, 1), (1, 128, 16), (1, 32, 64), (1, 8, 7)];
+    let probed = [(1, 64, 1, true), (1, 32, 64, true)];
+    for (heads, head_dim, mini_batch, probe) in shapes.into_iter().map(|(h, d, b)| (h, d, b, false)).chain(probed) {
         let geometry = Geometry { heads, head_dim, mini_batch };
         for (op, fast, row) in [
-            (Op::from(TttLinear { geometry }), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)),
-            (Op::from(TttMlp { geometry }), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)),
+            (Op::from(TttLinear { geometry, probe }), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)),
+            (Op::from(TttMlp { geometry, probe }), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)),
         ] {
             // For each variant, about the most tokens that it may take (within what a slow device does in a test).
             let one = rounds(&walk(&op, &geometry, fast, row, 1));

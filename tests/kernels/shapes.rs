@@ -132,8 +132,8 @@ const MAKERS: &[(&str, Make)] = &[
         scan(r, Ssd { space, gated }, heads, head_dim, groups, state, 1, gated)
     }),
     ("swiglu", |r| rows_case(r, Swiglu, &[6.0, 2.0])),
-    ("ttt_linear", |r| ttt(r, |geometry| (TttLinear { geometry }.into(), TttLinear::fast_len, TttLinear::row_len))),
-    ("ttt_mlp", |r| ttt(r, |geometry| (TttMlp { geometry }.into(), TttMlp::fast_len, TttMlp::row_len))),
+    ("ttt_linear", |r| ttt(r, |geometry, probe| (TttLinear { geometry, probe }.into(), TttLinear::fast_len, TttLinear::row_len))),
+    ("ttt_mlp", |r| ttt(r, |geometry, probe| (TttMlp { geometry, probe }.into(), TttMlp::fast_len, TttMlp::row_len))),
 ];
 
 fn seed(r: &mut Random) -> u32 {
@@ -286,9 +286,9 @@ fn attention(r: &mut Random, op: fn(Heads) -> Op) -> Case {
 /// The widths of a head's states.
 type Width = fn(&Geometry) -> usize;
 
-fn ttt(r: &mut Random, op: fn(Geometry) -> (Op, Width, Width)) -> Case {
+fn ttt(r: &mut Random, op: fn(Geometry, bool) -> (Op, Width, Width)) -> Case {
     let geometry = Geometry { heads: r.within(1, 3), head_dim: 4 * r.within(1, 32), mini_batch: r.within(1, 64) };
-    let (op, fast, row) = op(geometry);
+    let (op, fast, row) = op(geometry, r.within(0, 1) == 1);
     let step = step(r, 16);
     let (rows, states, width) = (step.head.rows as usize, step.sequences.len() * geometry.heads, geometry.width());
     let tokens = |r: &mut Random, width, base, amplitude| {

@@ -114,7 +114,11 @@ impl Made {
             (fast, open)
         });
         let (old_fast, old_open) = (self.graph.current(fast), self.graph.current(open));
-        self.give(TttLinear { geometry }, &[qk.value, v.value, lr.value, params, old_fast, old_open], qk.size + 2.5);
+        let op = TttLinear { geometry, probe: self.dice.percent(30) };
+        self.give(op, &[qk.value, v.value, lr.value, params, old_fast, old_open], qk.size + 2.5);
+        let probe = self.nodes.last().and_then(|node| node.outputs.get(3)).copied();
+        let name = format!("o{}", self.outputs.len());
+        self.outputs.extend(probe.map(|probe| (name, probe)));
         self.read_late(old_fast);
     }
 

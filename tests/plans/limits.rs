@@ -79,25 +79,28 @@ const DIVIDED: &[(&str, Build)] = &[
         g.output("y", y);
         Ok(())
     }),
-    ("ttt_linear heads", |g, x, _| {
-        // Two sequences of two heads: four rows of 288 bytes, one a part.
-        let geometry = Geometry { heads: 2, head_dim: 8, mini_batch: 3 };
-        let (to_qk, to_v) = (weight(g, "to_qk", DType::F32, &[32, 8]), weight(g, "to_v", DType::F32, &[16, 8]));
-        let to_lr = weight(g, "to_lr", DType::F32, &[2, 8]);
-        let qk = g.node("qk", Matmul { residual: false }, &[x, to_qk])?;
-        let v = g.node("v", Matmul { residual: false }, &[x, to_v])?;
-        let lr = g.node("lr", Matmul { residual: false }, &[x, to_lr])?;
-        let params = weight(g, "params", DType::F32, &[1, geometry.params_len()]);
-        let (fast_len, open_len) = (TttLinear::fast_len(&geometry), geometry.mini_batch * TttLinear::row_len(&geometry));
-        let learned = weight(g, "learned", DType::F32, &[2, fast_len]);
-        let fast = g.state("layer", "fast", Desc::fixed(DType::F32, &[4, fast_len]), Some(learned));
-        let open = g.state("layer", "open", Desc::fixed(DType::F32, &[4, open_len]), None);
-        let (fast, open) = (g.current(fast), g.current(open));
-        let y = g.node("ttt", TttLinear { geometry }, &[qk, v, lr, params, fast, open])?;
-        g.output("y", y);
-        Ok(())
-    }),
+    ("ttt_linear heads", |g, x, _| ttt(g, x, 0)),
+    ("ttt_linear probe", |g, x, _| ttt(g, x, 3)),
 ];
+
+/// One output of a layer of two sequences of two heads: four rows of 288 bytes, one a part.
+fn ttt(g: &mut Graph, x: ValueId, output: usize) -> Result<(), GraphError> {
+    let geometry = Geometry { heads: 2, head_dim: 8, mini_batch: 3 };
+    let (to_qk, to_v) = (weight(g, "to_qk", DType::F32, &[32, 8]), weight(g, "to_v", DType::F32, &[16, 8]));
+    let to_lr = weight(g, "to_lr", DType::F32, &[2, 8]);
+    let qk = g.node("qk", Matmul { residual: false }, &[x, to_qk])?;
+    let v = g.node("v", Matmul { residual: false }, &[x, to_v])?;
+    let lr = g.node("lr", Matmul { residual: false }, &[x, to_lr])?;
+    let params = weight(g, "params", DType::F32, &[1, geometry.params_len()]);
+    let (fast_len, open_len) = (TttLinear::fast_len(&geometry), geometry.mini_batch * TttLinear::row_len(&geometry));
+    let learned = weight(g, "learned", DType::F32, &[2, fast_len]);
+    let fast = g.state("layer", "fast", Desc::fixed(DType::F32, &[4, fast_len]), Some(learned));
+    let open = g.state("layer", "open", Desc::fixed(DType::F32, &[4, open_len]), None);
+    let (fast, open) = (g.current(fast), g.current(open));
+    let outputs = g.nodes("ttt", TttLinear { geometry, probe: output == 3 }, &[qk, v, lr, params, fast, open])?;
+    g.output("y", outputs[output]);
+    Ok(())
+}
 
 /// The outputs of two runs, then the states; and how many parts the most divided weight or state has.
 fn divided(device: &Device, build: Build) -> (Vec<Vec<u32>>, usize) {

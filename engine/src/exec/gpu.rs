@@ -47,11 +47,29 @@ impl GpuStates {
         self.gpu.write(&self.buffers[part.buffer], part.offset + to, bytemuck::cast_slice(words));
     }
 
-    pub(super) async fn read(&self, part: &StatePart, from: u64, bytes: u64) -> Result<Vec<u32>, DeviceError> {
+    /// The words of some ranges, end to end. Small ones come back together: every wait takes a browser milliseconds.
+    pub(super) async fn read(&self, mut ranges: &[(&StatePart, u64, u64)]) -> Result<Vec<u32>, DeviceError> {
+        const TOGETHER: u64 = 32 << 20;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = self.gpu.buffer("read back", bytes, usage).await?;
-        self.encode(|e| e.copy_buffer_to_buffer(&self.buffers[part.buffer], part.offset + from, &staging, 0, bytes));
-        self.gpu.read(&staging, bytes).await
+        let mut words = Vec::new();
+        while let Some((_, _, first)) = ranges.first() {
+            let (mut bytes, mut n) = (*first, 1);
+            while let Some((_, _, next)) = ranges.get(n).filter(|range| bytes + range.2 <= TOGETHER) {
+                (bytes, n) = (bytes + next, n + 1);
+            }
+            let (together, rest) = ranges.split_at(n);
+            let staging = self.gpu.buffer("read back", bytes, usage).await?;
+            self.encode(|e| {
+                let mut to = 0;
+                for (part, from, bytes) in together {
+                    e.copy_buffer_to_buffer(&self.buffers[part.buffer], part.offset + from, &staging, to, *bytes);
+                    to += bytes;
+                }
+            });
+            words.extend(self.gpu.read(&staging, bytes).await?);
+            ranges = rest;
+        }
+        Ok(words)
     }
 
     /// The same states in another layout, of which `pieces` are copied.

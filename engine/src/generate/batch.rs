@@ -169,14 +169,8 @@ impl Batch {
         Ok((drawn, logits.into_iter().map(f32::from_bits).collect()))
     }
 
-    /// Takes tokens in, chunk by chunk, and collects each sequence's output rows. `targets` go beside the tokens for losses.
-    pub(super) async fn feed(
-        &mut self,
-        purpose: Purpose,
-        tokens: &[&[u32]],
-        targets: Option<&[&[u32]]>,
-        cancel: &Cancel,
-    ) -> Result<Vec<Vec<f32>>, Error> {
+    /// The program of a purpose, and the tokens of each sequence that a run of it takes at most; there is room for `tokens`.
+    pub(super) async fn prepare(&mut self, purpose: Purpose, tokens: &[&[u32]]) -> Result<(Arc<Program>, usize), Error> {
         let n = self.positions.len();
         if tokens.len() != n {
             return Err(Error::Sequences { found: tokens.len(), wanted: n.to_string() });
@@ -186,50 +180,68 @@ impl Batch {
         }
         self.make_room(tokens.iter().map(|tokens| tokens.len())).await?;
         let (program, capacity) = self.program(purpose).await?;
+        Ok((program, capacity.tokens / n))
+    }
+
+    /// One run: takes some tokens of each sequence in, with `targets` beside them for losses, and returns the words of the outputs in
+    /// `reads`: the name, and how many words.
+    pub(super) async fn take(
+        &mut self,
+        program: &Program,
+        tokens: &[&[u32]],
+        targets: &[&[u32]],
+        reads: &[(&str, usize)],
+    ) -> Result<(Step, Vec<Vec<u32>>), Error> {
+        let learning = self.learning;
+        let record = |(position, tokens): (&u32, &&[u32])| {
+            let count = tokens.len() as u32;
+            Sequence { learning, ..Sequence::new(*position, count) }
+        };
+        let step = Step::new(self.positions.iter().zip(tokens).map(record).collect());
+        let (ids, targets) = (tokens.concat(), targets.concat());
+        let run = program.run(&mut self.states, &step, &[("ids", &ids), ("targets", &targets)], reads)?;
+        let outputs = run.finish().await?;
+        self.positions.iter_mut().zip(&step.sequences).for_each(|(position, record)| *position += record.count);
+        Ok((step, outputs))
+    }
+
+    /// Takes tokens in, chunk by chunk, and collects each sequence's output rows. `targets` go beside the tokens for losses.
+    pub(super) async fn feed<'a>(
+        &mut self,
+        purpose: Purpose,
+        tokens: &[&'a [u32]],
+        targets: Option<&[&'a [u32]]>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let n = self.positions.len();
+        let (program, most) = self.prepare(purpose, tokens).await?;
         let (name, width) = match purpose {
             Purpose::Logits => ("logits", self.model.architecture().vocabulary()),
             Purpose::Loss => ("loss", 1),
             _ => ("", 0),
         };
-        let most = capacity.tokens / n;
         let mut taken = vec![0; n];
         let mut outputs = vec![Vec::new(); n];
-        let (mut ids, mut next) = (Vec::new(), Vec::new());
         while (0..n).any(|s| taken[s] < tokens[s].len()) {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled { taken: taken.iter().sum() });
             }
-            ids.clear();
-            next.clear();
-            let mut records = Vec::with_capacity(n);
-            for s in 0..n {
-                let count = (tokens[s].len() - taken[s]).min(self.pace.min(most));
-                let range = taken[s]..taken[s] + count;
-                ids.extend_from_slice(&tokens[s][range.clone()]);
-                if let Some(targets) = targets {
-                    next.extend_from_slice(&targets[s][range]);
-                }
-                records.push(Sequence { learning: self.learning, ..Sequence::new(self.positions[s], count as u32) });
-            }
-            let step = Step::new(records);
-            let rows = step.head.rows as usize;
-            let inputs = [("ids", &ids[..]), ("targets", &next[..])];
-            let inputs = &inputs[..if targets.is_some() { 2 } else { 1 }];
+            let count = self.pace.min(most);
+            let piece = |of: &[&'a [u32]]| -> Vec<&'a [u32]> {
+                let range = |s: usize| taken[s]..of[s].len().min(taken[s] + count);
+                of.iter().enumerate().map(|(s, of)| &of[range(s)]).collect()
+            };
+            let (pieces, next) = (piece(tokens), targets.map_or(Vec::new(), piece));
+            let rows: usize = pieces.iter().map(|piece| piece.len()).sum();
             let reads = [(name, rows * width)];
-            let reads = &reads[..usize::from(width > 0)];
             let start = Instant::now();
-            let read = program.run(&mut self.states, &step, inputs, reads)?.finish().await?;
+            let (step, read) = self.take(&program, &pieces, &next, &reads[..usize::from(width > 0)]).await?;
             self.adapt(start.elapsed().as_secs_f32(), step.head.longest as usize, most);
             for (s, record) in step.sequences.iter().enumerate() {
                 taken[s] += record.count as usize;
-                self.positions[s] += record.count;
                 if let Some(read) = read.first() {
                     let range = record.first_row as usize * width..(record.first_row + record.count) as usize * width;
-                    // Infinities and what is no number have the largest exponent.
-                    if let Some(bad) = read[range.clone()].iter().position(|bits| bits & 0x7f80_0000 == 0x7f80_0000) {
-                        return Err(Error::NotFinite { position: record.position + (bad / width) as u32 });
-                    }
-                    outputs[s].extend(read[range].iter().map(|bits| f32::from_bits(*bits)));
+                    outputs[s].extend(finite(&read[range], width, record.position)?);
                 }
             }
             yield_now().await;
@@ -247,5 +259,14 @@ impl Batch {
         } else if seconds < CHUNK_SECONDS / 2.5 && longest >= self.pace {
             self.pace = (self.pace * 2).min(most);
         }
+    }
+}
+
+/// The floats that a run gave, `width` for each position from `position` on.
+pub(super) fn finite(words: &[u32], width: usize, position: u32) -> Result<impl Iterator<Item = f32>, Error> {
+    // Infinities and what is no number have the largest exponent.
+    match words.iter().position(|bits| bits & 0x7f80_0000 == 0x7f80_0000) {
+        Some(bad) => Err(Error::NotFinite { position: position + (bad / width) as u32 }),
+        None => Ok(words.iter().map(|bits| f32::from_bits(*bits))),
     }
 }

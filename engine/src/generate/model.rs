@@ -59,6 +59,8 @@ pub(super) struct Loaded {
     /// rounded, the same way however fast the machine is.
     pub(super) pace: usize,
     programs: Mutex<Programs>,
+    /// The fast weights that sessions start with, once somebody wanted to see them.
+    pub(super) fast_start: Mutex<Option<Arc<Vec<f32>>>>,
 }
 
 /// How far loading has come.
@@ -129,7 +131,8 @@ impl Model {
         if !matches!(cache, DType::F32 | DType::F16) {
             return Err(Error::Option { name: "cache", found: cache.to_string(), wanted: "f32 or f16" });
         }
-        let full = Capacity { sequences: 1, tokens: chunk(&*architecture, device), context: context_limit.unwrap_or(0), cache };
+        let (tokens, context) = (chunk(&*architecture, device), context_limit.unwrap_or(0));
+        let full = Capacity { sequences: 1, tokens, context, cache, probe: false };
         let tokenizer_bytes = tokenizer_bytes.unwrap_or_default();
         let (loaded, fingerprint) =
             Loaded::new(&*architecture, &checkpoint, &tokenizer_bytes, device, full, &mut options).await?;
@@ -237,7 +240,8 @@ impl Model {
     }
 
     fn room(&self, sequences: usize, context: usize) -> Capacity {
-        Capacity { sequences, tokens: self.loaded().chunk.max(4 * sequences), context, cache: self.inner.cache }
+        let tokens = self.loaded().chunk.max(4 * sequences);
+        Capacity { sequences, tokens, context, cache: self.inner.cache, probe: false }
     }
 
     /// The program of a purpose for sequences with room for `context` positions each, prepared on first use.
@@ -304,9 +308,9 @@ impl Loaded {
         }
         hasher.update(tokenizer);
         let fingerprint = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        let programs = Mutex::default();
+        let (programs, fast_start) = (Mutex::default(), Mutex::default());
         let pace = 1 << pace.ilog2();
-        Ok((Loaded { device: device.clone(), weights, chunk: full.tokens, pace, programs }, fingerprint))
+        Ok((Loaded { device: device.clone(), weights, chunk: full.tokens, pace, programs, fast_start }, fingerprint))
     }
 }
 

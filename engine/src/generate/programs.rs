@@ -23,6 +23,8 @@ pub enum Purpose {
     DecodeWithLogits,
     /// Take tokens in; the loss of each token's successor comes out.
     Loss,
+    /// The same; and what each layer tells of its learning, as [`Capacity::probe`] says.
+    LossWithProbe,
     /// Take tokens in; the logits after each come out.
     Logits,
 }
@@ -39,6 +41,7 @@ fn session_states(g: &mut Graph, sequences: usize) -> (StateId, StateId) {
 
 /// The unfused graph of a purpose.
 pub(super) fn graph(architecture: &dyn Architecture, purpose: Purpose, capacity: Capacity) -> Result<Graph, GraphError> {
+    let capacity = Capacity { probe: purpose == Purpose::LossWithProbe, ..capacity };
     let mut g = Graph::new();
     let (token, history) = session_states(&mut g, capacity.sequences);
     let decoding = matches!(purpose, Purpose::Decode | Purpose::DecodeWithLogits);
@@ -60,7 +63,7 @@ pub(super) fn graph(architecture: &dyn Architecture, purpose: Purpose, capacity:
                 g.output("logits", logits);
             }
         }
-        Purpose::Loss => {
+        Purpose::Loss | Purpose::LossWithProbe => {
             let targets = g.input("targets", ids_desc(capacity));
             let logits = architecture.logits(&mut g, hidden)?;
             let loss = g.node("loss", CrossEntropy, &[logits, targets])?;
@@ -122,7 +125,8 @@ pub fn outline(
     caps: &crate::caps::Caps,
 ) -> Result<Outline, Error> {
     let context = architecture.context().map_or(0, |trained| trained.min(USUAL_CONTEXT));
-    let (plan, capacity) = plan(architecture, purpose, Capacity { sequences: 1, tokens, context, cache: DType::F32 }, caps)?;
+    let wanted = Capacity { sequences: 1, tokens, context, cache: DType::F32, probe: false };
+    let (plan, capacity) = plan(architecture, purpose, wanted, caps)?;
     let graph = graph(architecture, purpose, capacity)?;
     let fused = crate::graph::fuse::fuse(graph.clone());
     Ok(Outline { graph, fused, plan })

@@ -59,7 +59,7 @@ pub struct Session {
     /// Text that was drawn but may be the start of a stop string.
     pub(super) held: String,
     pub(super) journal: Journal,
-    cancel: Cancel,
+    pub(super) cancel: Cancel,
 }
 
 impl Session {
@@ -138,14 +138,26 @@ impl Session {
     /// Reads tokens and returns the loss of each in nats, given all before it; none for the first token of a session.
     pub async fn read(&mut self, tokens: &[u32]) -> Result<Vec<Option<f32>>, Error> {
         self.batch.check_tokens(tokens)?;
-        let Some(last) = tokens.last() else { return Ok(Vec::new()) };
+        if tokens.is_empty() {
+            return Ok(Vec::new());
+        }
         let all: Vec<u32> = self.pending.into_iter().chain(tokens.iter().copied()).collect();
-        let first_unscored = self.pending.is_none();
         let fed = self.feed(Purpose::Loss, &all[..all.len() - 1], Some(&all[1..]), &all).await;
+        self.scored(fed, tokens, &all)
+    }
+
+    /// What [`Session::read`] returns and leaves, given the losses of all of `all` but its first; `tokens` are its last.
+    pub(super) fn scored(
+        &mut self,
+        fed: Result<Vec<f32>, Error>,
+        tokens: &[u32],
+        all: &[u32],
+    ) -> Result<Vec<Option<f32>>, Error> {
         self.follow_text(&tokens[..tokens.len() - self.untaken(&fed, tokens)]);
         let losses = fed?;
-        (self.pending, self.pending_on_device) = (Some(*last), false);
-        Ok(first_unscored.then_some(None).into_iter().chain(losses.into_iter().map(Some)).collect())
+        (self.pending, self.pending_on_device) = (all.last().copied(), false);
+        let unscored = (all.len() == tokens.len()).then_some(None);
+        Ok(unscored.into_iter().chain(losses.into_iter().map(Some)).collect())
     }
 
     /// Reads tokens and returns the logits after each, `[tokens, vocabulary]`.
@@ -233,7 +245,13 @@ impl Session {
         self.follow().await?;
         let targets = targets.map(|t| [t]);
         let fed = self.batch.feed(purpose, &[tokens], targets.as_ref().map(|t| &t[..]), &self.cancel).await;
-        match &fed {
+        self.note(&fed, tokens, all).await;
+        Ok(fed?.swap_remove(0))
+    }
+
+    /// Notes which of `tokens` the batch took; if cancelled half-way, `all[taken]` becomes the pending token.
+    pub(super) async fn note<T>(&mut self, fed: &Result<T, Error>, tokens: &[u32], all: &[u32]) {
+        match fed {
             Ok(_) => self.journal.took(tokens, &self.batch).await,
             Err(Error::Cancelled { taken }) => {
                 (self.pending, self.pending_on_device) = (all.get(*taken).copied(), false);
@@ -242,11 +260,10 @@ impl Session {
             // As if the call had not been made, for the time when there is a device again.
             Err(_) => {}
         }
-        Ok(fed?.swap_remove(0))
     }
 
     /// Goes where the model is now.
-    async fn follow(&mut self) -> Result<(), Error> {
+    pub(super) async fn follow(&mut self) -> Result<(), Error> {
         if let Some(batch) = self.moved().await? {
             (self.batch, self.pending_on_device) = (batch, false);
         }

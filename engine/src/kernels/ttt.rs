@@ -29,6 +29,8 @@ pub(super) struct Head<'a> {
     gamma: &'a [f32],
     beta: &'a [f32],
     token_index: &'a [f32],
+    /// Heads of the layer, and which of them this is.
+    heads: usize,
     head: usize,
     /// Tokens that the sequence took before this run.
     pub(super) position: usize,
@@ -113,21 +115,53 @@ pub(super) fn inner_gradient(head: &Head<'_>, z: &[f32], v: &[f32], k: &[f32], g
     }
 }
 
+/// ½‖LN(z) − (v − k)‖².
+fn inner_loss(head: &Head<'_>, z: &[f32], v: &[f32], k: &[f32]) -> f32 {
+    let (mean, scale) = statistics(z);
+    let error = |i: usize| head.gamma[i] * (z[i] - mean) * scale + head.beta[i] - (v[i] - k[i]);
+    0.5 * (0..z.len()).map(|i| error(i) * error(i)).sum::<f32>()
+}
+
+/// The probe of a layer `[tokens, 2 · heads]`: each token's inner loss with the fast weights as of the start of its mini-batch, all
+/// heads, then with those that the run commits at its end, all heads; 0 where the run commits none.
+pub(super) struct Probe<'a>(Columns<'a>);
+
+impl Probe<'_> {
+    /// For rows z = f(k; W), the tokens from `t` on; whether this run commits their mini-batch.
+    pub(super) fn before(&self, head: &Head<'_>, t: usize, zs: &[f32], commits: bool) {
+        self.write(head, t, zs, head.head, commits);
+        self.write(head, t, zs, head.heads + head.head, false);
+    }
+
+    /// For the same tokens with the committed weights.
+    pub(super) fn after(&self, head: &Head<'_>, t: usize, zs: &[f32]) {
+        self.write(head, t, zs, head.heads + head.head, true);
+    }
+
+    fn write(&self, head: &Head<'_>, t: usize, zs: &[f32], column: usize, known: bool) {
+        for (t, z) in (t..).zip(zs.chunks(head.v.width)) {
+            let loss = if known { inner_loss(head, z, head.v.row(t), head.k.row(t)) } else { 0.0 };
+            self.0.write(head.first_row + t, column, &[loss], false);
+        }
+    }
+}
+
 /// Calls `advance` for every head of the part that has tokens, side by side.
 pub(super) fn over_heads(
     args: &mut Args<'_>,
     geometry: Geometry,
-    advance: impl Fn(&Head<'_>, &mut [f32], &mut [f32], &Columns<'_>) + Sync,
+    advance: impl Fn(&Head<'_>, &mut [f32], &mut [f32], &Columns<'_>, Option<&Probe<'_>>) + Sync,
 ) {
     let (inputs, step, part) = (&args.inputs, args.step, args.part);
-    let [out, fast, open] = &mut args.outputs[..] else { unreachable!("three outputs") };
+    let [out, fast, open, probe @ ..] = &mut args.outputs[..] else { unreachable!("at least three outputs") };
     let (rows, width) = (step.head.rows as usize, out.width());
     let (fast_width, open_width) = (fast.width(), open.width());
     let out = Columns::new(out.rows(rows), width);
+    let probe = probe.first_mut().map(|p| Probe(Columns::new(p.rows(rows), 2 * geometry.heads)));
     let states = fast.f32s().par_chunks_mut(fast_width).zip(open.f32s().par_chunks_mut(open_width));
     states.take(part.count as usize).enumerate().for_each(|(i, (fast, open))| {
         if let Some(head) = geometry.head(inputs, step, part.first as usize + i) {
-            advance(&head, fast, open, &out);
+            advance(&head, fast, open, &out, probe.as_ref());
         }
     });
 }
@@ -143,7 +177,7 @@ impl Geometry {
         2 * self.width() + self.mini_batch
     }
 
-    pub(super) fn infer(&self, inputs: &[&Desc], fast: usize, row: usize) -> Result<Vec<Desc>, OpError> {
+    pub(super) fn infer(&self, inputs: &[&Desc], fast: usize, row: usize, probe: bool) -> Result<Vec<Desc>, OpError> {
         expect_inputs(inputs, 6)?;
         let attribute =
             |name, found: usize, wanted: &str| Err(OpError::Attribute { name, found: found.to_string(), wanted: wanted.into() });
@@ -172,7 +206,9 @@ impl Geometry {
                 return Err(OpError::input(inputs, input, format!("f32[sequences * {}, {width}]", self.heads)));
             }
         }
-        Ok(vec![qk.with_width(self.width()), inputs[4].clone(), inputs[5].clone()])
+        let mut outputs = vec![qk.with_width(self.width()), inputs[4].clone(), inputs[5].clone()];
+        outputs.extend(probe.then(|| qk.with_width(2 * self.heads)));
+        Ok(outputs)
     }
 
     /// The tokens of state row `index`, if its sequence has any in this run.
@@ -191,6 +227,7 @@ impl Geometry {
             gamma: &gamma[column..][..hd],
             beta: &beta[column..][..hd],
             token_index,
+            heads: self.heads,
             head,
             position: record.position as usize,
             count: record.count as usize,
@@ -200,12 +237,17 @@ impl Geometry {
     }
 
     /// One workgroup a head and sequence.
-    /// `chunk` rows are worked on at a time.
-    pub(super) fn launch(&self, file: &'static str, io: &Io, chunk: usize) -> Launch {
+    /// `chunk` rows are worked on at a time. A probe evaluates the inner model, which is the part `probe`.
+    pub(super) fn launch(&self, file: &'static str, io: &Io, chunk: usize, probe: Option<&'static str>) -> Launch {
         let (qk, v, lr) = (&io.inputs[0], &io.inputs[1], &io.inputs[2]);
-        Launch::new(file, Grid(vec![Extent::new(Live::Part, 1)]))
+        let launch = Launch::new(file, Grid(vec![Extent::new(Live::Part, 1)]))
             .bind(&["qk", "v", "lr", "params", "out", "fast", "open"])
-            .part("ttt_head")
+            .part("ttt_head");
+        let launch = match probe {
+            Some(model) => launch.bind(&["probe"]).part("probe_store").part(model),
+            None => launch.part("probe_none"),
+        };
+        launch
             .constant("CHUNK", chunk)
             .constant("HD", self.head_dim)
             .size("HEADS", self.heads)
@@ -219,14 +261,16 @@ impl Geometry {
     }
 
     /// Rounds of the loops over a run's tokens: `a_chunk` for each group of up to `chunk` tokens of one mini-batch, and
-    /// `a_commit` for each mini-batch.
-    pub(super) fn rounds(&self, io: &Io, chunk: usize, a_chunk: usize, a_commit: usize) -> usize {
+    /// `a_commit` for each mini-batch; with a probe `a_model` for each group.
+    pub(super) fn rounds(&self, io: &Io, chunk: usize, a_chunk: usize, a_commit: usize, a_model: Option<usize>) -> usize {
         let (tokens, b) = (io.inputs[0].desc.rows(), self.mini_batch);
         // A run may begin and end within a mini-batch.
         let chunks = tokens.min((tokens / b + 2) * b.div_ceil(chunk));
         // The norms of the rows: six loops over a head, eight sums over 16 invocations.
         let norms = 6 * (self.head_dim / 16 + 1) + 40;
-        chunks * (a_chunk + norms) + (tokens / b + 1) * a_commit
+        // A probe takes the norm of z twice more.
+        let probe = a_model.map_or(0, |a_model| a_model + norms);
+        chunks * (a_chunk + norms + probe) + (tokens / b + 1) * a_commit
     }
 
     /// Row by row where a run has few tokens a sequence, else by mini-batches.
@@ -236,26 +280,27 @@ impl Geometry {
         if capacity < 4 || self.mini_batch < 4 { vec![rows, dual] } else { vec![dual, rows] }
     }
 
-    /// The work, given that of one head and token.
-    pub(super) fn cost(&self, io: &Io, operations: f64) -> Cost {
+    /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model.
+    pub(super) fn cost(&self, io: &Io, operations: f64, probe: Option<f64>) -> Cost {
+        let operations = operations + probe.unwrap_or(0.0);
         let tokens = io.inputs[0].desc.rows() as f64;
         let mut cost = Cost::streaming(io, tokens * self.heads as f64 * operations);
-        for state in &io.outputs[1..] {
+        for state in &io.outputs[1..3] {
             cost = cost.and_read(state);
         }
-        // Each mini-batch streams the fast weights: once for k W and q W, once and back for the update.
+        // Each mini-batch streams the fast weights: once for k W and q W, once and back for the update, once more for a probe.
         let mini_batches = (tokens / self.mini_batch as f64).ceil().max(1.0);
         let fast = (io.outputs[1].desc.len() * 4) as f64;
-        cost.moved += fast * (3.0 * mini_batches - 2.0);
+        cost.moved += fast * (3.0 * mini_batches - 2.0 + if probe.is_some() { mini_batches } else { 0.0 });
         cost
     }
 }
 
-/// Cases of either layer; `op` gives the op and the widths of its states.
-pub(super) fn cases(op: impl Fn(Geometry) -> (Op, usize, usize)) -> Vec<Case> {
-    let case = |heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| {
+/// Cases of either layer; `op` gives the op, with or without its probe, and the widths of its states.
+pub(super) fn cases(op: impl Fn(Geometry, bool) -> (Op, usize, usize)) -> Vec<Case> {
+    let made = |probe, heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| {
         let geometry = Geometry { heads, head_dim, mini_batch };
-        let (op, fast, row) = op(geometry);
+        let (op, fast, row) = op(geometry, probe);
         let sequences = runs[0].len();
         let rows = runs.iter().map(|run| run.iter().map(|r| r.1).sum::<u32>()).max().unwrap_or(0) as usize;
         let (width, states) = (geometry.width(), sequences * heads);
@@ -273,10 +318,13 @@ pub(super) fn cases(op: impl Fn(Geometry) -> (Op, usize, usize)) -> Vec<Case> {
         ];
         let steps: Vec<_> =
             runs.iter().map(|run| Step::new(run.iter().map(|&(position, n)| Sequence::new(position, n)).collect())).collect();
-        let name = format!("{heads} heads of {head_dim}, mini-batch {mini_batch}, {runs:?}");
+        let with = if probe { " with the probe" } else { "" };
+        let name = format!("{heads} heads of {head_dim}, mini-batch {mini_batch}, {runs:?}{with}");
         let case = Case::new(name, op, rows, inputs).steps(steps).bound(3e-4);
         if width * rows > 1500 { case.thorough() } else { case }
     };
+    let case = |heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| made(false, heads, head_dim, mini_batch, runs);
+    let probed = |heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| made(true, heads, head_dim, mini_batch, runs);
     vec![
         case(1, 4, 1, &[&[(0, 1)], &[(1, 3)]]),
         case(2, 8, 16, &[&[(0, 1)], &[(1, 14)], &[(15, 1)], &[(16, 33)]]),
@@ -288,6 +336,11 @@ pub(super) fn cases(op: impl Fn(Geometry) -> (Op, usize, usize)) -> Vec<Case> {
         case(1, 128, 40, &[&[(0, 9)], &[(9, 31)], &[(40, 39)], &[(79, 3)]]),
         case(1, 100, 5, &[&[(20_000, 13)]]),
         case(3, 20, 64, &[&[(63, 3)], &[(66, 1)]]),
+        probed(2, 4, 1, &[&[(0, 1)], &[(1, 3)]]),
+        probed(2, 8, 16, &[&[(0, 1)], &[(1, 14)], &[(15, 1)], &[(16, 33)]]),
+        probed(2, 16, 16, &[&[(5, 2), (0, 0), (15, 1)], &[(7, 30), (0, 16), (16, 17)]]),
+        probed(1, 64, 40, &[&[(9, 30)], &[(39, 1)], &[(40, 85)]]),
+        probed(2, 100, 13, &[&[(20_000, 30)], &[(20_030, 2)]]),
     ]
 }
 
@@ -319,6 +372,7 @@ mod tests {
             gamma: &gamma,
             beta: &beta,
             token_index: &[],
+            heads: 1,
             head: 0,
             position: 0,
             count: 0,
@@ -334,6 +388,88 @@ mod tests {
             moved[i] -= 2e-5;
             let slope = (up - loss(&moved)) / 2e-5;
             assert!((slope - f64::from(g[i])).abs() < 1e-5, "element {i}: slope {slope}, gradient {}", g[i]);
+        }
+    }
+
+    /// The tanh form of GELU in f64.
+    fn gelu(x: f64) -> f64 {
+        0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+    }
+
+    /// x W + b, with W and then b at the front of `fast`; and what comes behind them.
+    fn affine<'a>(x: &[f64], fast: &'a [f32], width: usize) -> (Vec<f64>, &'a [f32]) {
+        let (w, rest) = fast.split_at(x.len() * width);
+        let (b, rest) = rest.split_at(width);
+        let sum = |c: usize| (0..x.len()).map(|i| x[i] * f64::from(w[i * width + c])).sum::<f64>();
+        ((0..width).map(|c| sum(c) + f64::from(b[c])).collect(), rest)
+    }
+
+    #[test]
+    fn probe_is_the_inner_loss_before_and_after_the_commit() {
+        use super::super::{ttt_linear::TttLinear, ttt_mlp::TttMlp};
+        let geometry = Geometry { heads: 2, head_dim: 8, mini_batch: 4 };
+        let (hd, width) = (geometry.head_dim, geometry.width());
+        type Model = fn(&[f64], &[f32]) -> Vec<f64>;
+        let linear: Model = |k, fast| affine(k, fast, k.len()).0;
+        let mlp: Model = |k, fast| {
+            let (z1, rest) = affine(k, fast, 4 * k.len());
+            affine(&z1.into_iter().map(gelu).collect::<Vec<_>>(), rest, k.len()).0
+        };
+        let sizes = |op: Op, fast: fn(&Geometry) -> usize, row: fn(&Geometry) -> usize| (op, fast(&geometry), row(&geometry));
+        let linear = (sizes(TttLinear { geometry, probe: true }.into(), TttLinear::fast_len, TttLinear::row_len), linear);
+        let mlp = (sizes(TttMlp { geometry, probe: true }.into(), TttMlp::fast_len, TttMlp::row_len), mlp);
+        // Position, tokens, and how many of these the run commits: whole mini-batches and parts, with and without a rest behind.
+        for (position, count, committed) in [(0, 4, 4), (2, 2, 2), (1, 5, 3), (7, 1, 1), (0, 3, 0)] {
+            for ((op, fast_len, row_len), model) in [&linear, &mlp] {
+                let made = |desc: Desc, seed, base, amplitude| {
+                    let words = Fill::Uniform { seed, base, amplitude }.words(&desc);
+                    (Operand::whole(desc), words)
+                };
+                let tokens = |width| Desc::tokens(count, width);
+                let states = |width| Desc::fixed(DType::F32, &[geometry.heads, width]);
+                let inputs = [
+                    made(tokens(2 * width), 1, 0.0, 1.0),
+                    made(tokens(width), 2, 0.0, 1.0),
+                    made(tokens(geometry.heads), 3, 0.2, 0.1),
+                    made(Desc::fixed(DType::F32, &[geometry.params_len()]), 4, 0.5, 0.5),
+                ];
+                let mut outputs = [
+                    made(tokens(width), 0, 0.0, 9.0),
+                    made(states(*fast_len), 5, 0.0, 0.5),
+                    made(states(geometry.mini_batch * row_len), 6, 0.0, 0.3),
+                    made(tokens(2 * geometry.heads), 0, 0.0, 9.0),
+                ];
+                let start = outputs[1].1.clone();
+                let step = Step::new(vec![Sequence::new(position, count as u32)]);
+                op.kernel().reference(&mut Args {
+                    step: &step,
+                    part: crate::step::Part { first: 0, count: geometry.heads as u32 },
+                    inputs: inputs.iter().map(|(operand, words)| In { operand, words }).collect(),
+                    outputs: outputs.iter_mut().map(|(operand, words)| Out { operand, words }).collect(),
+                });
+                let [qk, v, _, params] = inputs.each_ref().map(|(_, words)| bytemuck::cast_slice::<u32, f32>(words));
+                let [_, fast, _, probe] = outputs.each_ref().map(|(_, words)| bytemuck::cast_slice::<u32, f32>(words));
+                for (t, head) in (0..count).flat_map(|t| (0..geometry.heads).map(move |head| (t, head))) {
+                    let f64s = |of: &[f32]| -> Vec<f64> { of[head * hd..][..hd].iter().map(|x| f64::from(*x)).collect() };
+                    let (k, v) = (f64s(&qk[(2 * t + 1) * width..]), f64s(&v[t * width..]));
+                    let (gamma, beta) = (f64s(params), f64s(&params[width..]));
+                    let loss = |fast: &[f32]| {
+                        let z = model(&k, &fast[head * fast_len..][..*fast_len]);
+                        let mean = z.iter().sum::<f64>() / hd as f64;
+                        let variance = z.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / hd as f64;
+                        let normed = |i: usize| gamma[i] * (z[i] - mean) / (variance + 1e-6).sqrt() + beta[i];
+                        (0..hd).map(|i| 0.5 * (normed(i) - (v[i] - k[i])).powi(2)).sum::<f64>()
+                    };
+                    let known = t < committed;
+                    let wanted = if known { [loss(bytemuck::cast_slice(&start)), loss(fast)] } else { [0.0; 2] };
+                    let row = &probe[t * 2 * geometry.heads..];
+                    for (found, wanted) in [row[head], row[geometry.heads + head]].into_iter().zip(wanted) {
+                        let error = (f64::from(found) - wanted).abs();
+                        assert!(error <= 1e-5 * wanted, "{op:?}, {count} from {position}, token {t}: {found}, wanted {wanted}");
+                    }
+                    assert!(!known || wanted[0] != wanted[1], "the commit changes the loss");
+                }
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The TTT-Linear layer: each head's hidden state is a linear model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Geometry, Head, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, product};
 
@@ -15,11 +15,16 @@ use crate::vector::{View, axpy, product};
 ///
 /// Inputs: qk `[tokens, 2 · heads · hd]` (all q, then all k), v `[tokens, heads · hd]`, lr `[tokens, heads]`,
 /// params (γ, β `[heads, hd]` each, idx `[mini_batch]`, end to end), fast `[sequences · heads, (hd + 1) · hd]` (W, then b; updated),
-/// open `[sequences · heads, mini_batch · 2 · hd]` (rows k, h; updated). Outputs: out `[tokens, heads · hd]`, fast, open.
+/// open `[sequences · heads, mini_batch · 2 · hd]` (rows k, h; updated). Outputs: out `[tokens, heads · hd]`, fast, open, and, if asked
+/// for, the probe `[tokens, 2 · heads]`: the inner loss ½‖LN(k W + b) − (v − k)‖² of each token, for all heads with the fast weights as of
+/// the start of its mini-batch, then for all heads with those that the end of it committed. Tokens whose mini-batch the run does not
+/// commit have 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TttLinear {
     /// Heads, their width and the mini-batch.
     pub geometry: Geometry,
+    /// Whether there is one more output: the probe.
+    pub probe: bool,
 }
 
 impl TttLinear {
@@ -34,7 +39,7 @@ impl TttLinear {
     }
 
     /// One head over the tokens of one sequence.
-    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>) {
+    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>, probe: Option<&Probe<'_>>) {
         let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
         let row = Self::row_len(&self.geometry);
         let (w, b) = fast.split_at_mut(hd * hd);
@@ -49,6 +54,9 @@ impl TttLinear {
 
             rows_out(zs, b);
             product(1.0, head.k.rows(t, n), weights, zs, hd);
+            if let Some(probe) = probe {
+                probe.before(head, t, zs, end == mini_batch);
+            }
             for (i, z) in zs.chunks(hd).enumerate() {
                 let (k, h) = open[(start + i) * row..][..row].split_at_mut(hd);
                 k.copy_from_slice(head.k.row(t + i));
@@ -80,6 +88,11 @@ impl TttLinear {
                 for h in open.chunks(row) {
                     axpy(factor, &h[hd..], b);
                 }
+                if let Some(probe) = probe {
+                    rows_out(zs, b);
+                    product(1.0, head.k.rows(t, n), View::new(w, hd, hd, hd), zs, hd);
+                    probe.after(head, t, zs);
+                }
             }
             t += n;
         }
@@ -88,7 +101,7 @@ impl TttLinear {
 
 impl Kernel for TttLinear {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
-        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry))
+        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe)
     }
 
     fn updates(&self) -> Vec<(usize, usize)> {
@@ -110,24 +123,30 @@ impl Kernel for TttLinear {
         let (lanes, commit) = (256 / hd, (hd * hd / 1024 + 1) * (b + 5) + b);
         let a_chunk = 3 * (chunk * hd / 256 + 1) + hd + (chunk * b / 256 + 1) * (hd + 1) + b;
         let a_row = hd / lanes + lanes + (b / 16 + 1) * (hd / 16 + 7) + b;
-        let rounds = |chunk, a_chunk| self.geometry.rounds(io, chunk, a_chunk, commit);
-        let dual = self.geometry.launch("ttt_linear", io, chunk).part("ttt_linear_commit").rounds(rounds(chunk, a_chunk));
-        let rows = self.geometry.launch("ttt_linear_rows", io, 1).part("ttt_linear_commit").rounds(rounds(1, a_row));
+        let launch = |file, chunk, a_chunk| {
+            let a_model = self.probe.then_some((chunk * hd / 256 + 1) * (hd + 1));
+            let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_linear_model"));
+            launch.part("ttt_linear_commit").rounds(self.geometry.rounds(io, chunk, a_chunk, commit, a_model))
+        };
+        let (dual, rows) = (launch("ttt_linear", chunk, a_chunk), launch("ttt_linear_rows", 1, a_row));
         self.geometry.prefer_rows(io, dual, rows)
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        super::ttt::over_heads(args, self.geometry, |head, fast, open, out| self.advance(head, fast, open, out));
+        super::ttt::over_heads(args, self.geometry, |head, fast, open, out, probe| {
+            self.advance(head, fast, open, out, probe)
+        });
     }
 
     fn cost(&self, io: &Io) -> Cost {
         let hd = self.geometry.head_dim as f64;
         // k W, q W, the rank-b update; q·k and the sum over rows for half of the mini-batch.
-        self.geometry.cost(io, 6.0 * hd * hd + 2.0 * hd * self.geometry.mini_batch as f64)
+        let operations = 6.0 * hd * hd + 2.0 * hd * self.geometry.mini_batch as f64;
+        self.geometry.cost(io, operations, self.probe.then_some(2.0 * hd * hd))
     }
 }
 
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
-    super::ttt::cases(|geometry| (TttLinear { geometry }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)))
+    super::ttt::cases(|geometry, probe| (TttLinear { geometry, probe }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)))
 }

@@ -1,7 +1,7 @@
 //! The TTT-MLP layer: each head's hidden state is a two-layer model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Geometry, Head, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, gelu, product};
 
@@ -14,12 +14,14 @@ use crate::vector::{View, axpy, gelu, product};
 ///
 /// and the last token of a mini-batch commits both layers as [`super::ttt_linear::TttLinear`] does its one.
 ///
-/// Inputs and outputs as there, with fast `[sequences · heads, 8hd² + 5hd]` (W1, b1, W2, b2) and open
+/// Inputs and outputs as there, the probe of f(k; W) = gelu(k W1 + b1) W2 + b2 included, with fast `[sequences · heads, 8hd² + 5hd]` (W1, b1, W2, b2) and open
 /// `[sequences · heads, mini_batch · 10hd]` (rows k, h1, x2, h2).
 #[derive(Debug, Clone, PartialEq)]
 pub struct TttMlp {
     /// Heads, their width and the mini-batch.
     pub geometry: Geometry,
+    /// Whether there is one more output: the probe.
+    pub probe: bool,
 }
 
 /// The derivative of GELU, with the published code's rounded constants.
@@ -42,7 +44,7 @@ impl TttMlp {
     }
 
     /// One head over the tokens of one sequence.
-    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>) {
+    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>, probe: Option<&Probe<'_>>) {
         let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
         let (wide, row) = (4 * hd, Self::row_len(&self.geometry));
         let (w1, rest) = fast.split_at_mut(hd * wide);
@@ -67,6 +69,9 @@ impl TttMlp {
             }
             rows_out(zs, b2);
             product(1.0, View::new(&open[start * row + hd + wide..], n, wide, row), second, zs, hd);
+            if let Some(probe) = probe {
+                probe.before(head, t, zs, end == mini_batch);
+            }
             for (i, z2) in zs.chunks(hd).enumerate() {
                 let h2 = &mut open[(start + i) * row + hd + 2 * wide..][..hd];
                 inner_gradient(head, z2, head.v.row(t + i), head.k.row(t + i), h2);
@@ -115,6 +120,14 @@ impl TttMlp {
                     axpy(factor, &row[hd..hd + wide], b1);
                     axpy(factor, &row[hd + 2 * wide..], b2);
                 }
+                if let Some(probe) = probe {
+                    rows_out(hidden, b1);
+                    product(1.0, head.k.rows(t, n), View::new(w1, hd, wide, wide), hidden, wide);
+                    hidden.iter_mut().for_each(|x| *x = gelu(*x));
+                    rows_out(zs, b2);
+                    product(1.0, View::new(hidden, n, wide, wide), View::new(w2, wide, hd, hd), zs, hd);
+                    probe.after(head, t, zs);
+                }
             }
             t += n;
         }
@@ -123,7 +136,7 @@ impl TttMlp {
 
 impl Kernel for TttMlp {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
-        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry))
+        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe)
     }
 
     fn updates(&self) -> Vec<(usize, usize)> {
@@ -148,27 +161,32 @@ impl Kernel for TttMlp {
         let a_chunk = 3 * (chunk * hd / 256 + 1) + columns * (3 * hd + b + 4 * chunk) + scores + 2 * wide + b;
         let a_row = columns * (2 * hd + b) + 2 * (wide / lanes + lanes + 1) + (b / 16 + 1) * (5 * hd / 16 + 14) + b;
         let launch = |file, chunk, a_chunk| {
-            let launch = self.geometry.launch(file, io, chunk).part("ttt_mlp_commit").part("gelu").part("gelu_slope");
-            launch.rounds(self.geometry.rounds(io, chunk, a_chunk, commit))
+            let a_model = (chunk * wide / 256 + 1) * (hd + 1) + (chunk * hd / 256 + 1) * (wide + 1);
+            let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_mlp_model"));
+            let launch = launch.part("ttt_mlp_commit").part("gelu").part("gelu_slope");
+            launch.rounds(self.geometry.rounds(io, chunk, a_chunk, commit, self.probe.then_some(a_model)))
         };
         let (dual, rows) = (launch("ttt_mlp", chunk, a_chunk), launch("ttt_mlp_rows", 1, a_row));
         self.geometry.prefer_rows(io, dual, rows)
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        super::ttt::over_heads(args, self.geometry, |head, fast, open, out| self.advance(head, fast, open, out));
+        super::ttt::over_heads(args, self.geometry, |head, fast, open, out, probe| {
+            self.advance(head, fast, open, out, probe)
+        });
     }
 
     fn cost(&self, io: &Io) -> Cost {
         let hd = self.geometry.head_dim as f64;
         // k W1, x2 W2, h2 W2ᵀ, q W1, x̄2 W2 and two rank-b updates; the sums over rows for half of the mini-batch.
-        self.geometry.cost(io, 56.0 * hd * hd + 10.0 * hd * self.geometry.mini_batch as f64)
+        let operations = 56.0 * hd * hd + 10.0 * hd * self.geometry.mini_batch as f64;
+        self.geometry.cost(io, operations, self.probe.then_some(16.0 * hd * hd))
     }
 }
 
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
-    super::ttt::cases(|geometry| (TttMlp { geometry }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)))
+    super::ttt::cases(|geometry, probe| (TttMlp { geometry, probe }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::kernels::ttt_mlp::TttMlp;
 use crate::kernels::{Op, add::Add};
 use crate::load::{Checkpoint, LoadError};
 use crate::models::tensors::Tensors;
-use crate::models::{Architecture, Capacity, blocks, linear};
+use crate::models::{Architecture, Capacity, FastShape, blocks, linear};
 use crate::tensor::{DType, Desc};
 
 mod config;
@@ -67,9 +67,9 @@ impl Ttt {
         g.current(state)
     }
 
-    /// h + TTT(norm(h)).
-    fn ttt(&self, g: &mut Graph, layer: &str, h: ValueId, sequences: usize) -> Result<ValueId, GraphError> {
-        let c = &self.config;
+    /// h + TTT(norm(h)), and the probe of the inner model if there is one.
+    fn ttt(&self, g: &mut Graph, layer: &str, h: ValueId, capacity: Capacity) -> Result<(ValueId, Option<ValueId>), GraphError> {
+        let (c, Capacity { sequences, probe, .. }) = (&self.config, capacity);
         let block = format!("{layer}.seq_modeling_block");
         let name = |part: &str| format!("{block}.{part}");
         let norm = self.tensors.vector(g, &[&format!("{layer}.seq_norm.weight")], c.hidden);
@@ -120,12 +120,18 @@ impl Ttt {
         // The inner model, as a state that starts at its learned weights.
         let geometry = Geometry { heads: c.heads, head_dim: c.head_dim(), mini_batch: c.mini_batch };
         let (op, fast_len, row_len, learned): (Op, usize, usize, &[&str]) = match c.inner {
-            Inner::Linear => {
-                (TttLinear { geometry }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry), &["W1", "b1"])
-            }
-            Inner::Mlp => {
-                (TttMlp { geometry }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry), &["W1", "b1", "W2", "b2"])
-            }
+            Inner::Linear => (
+                TttLinear { geometry, probe }.into(),
+                TttLinear::fast_len(&geometry),
+                TttLinear::row_len(&geometry),
+                &["W1", "b1"],
+            ),
+            Inner::Mlp => (
+                TttMlp { geometry, probe }.into(),
+                TttMlp::fast_len(&geometry),
+                TttMlp::row_len(&geometry),
+                &["W1", "b1", "W2", "b2"],
+            ),
         };
         let learned: Vec<String> = learned.iter().map(|n| name(n)).collect();
         let learned: Vec<&str> = learned.iter().map(String::as_str).collect();
@@ -137,7 +143,8 @@ impl Ttt {
         let params: Vec<&str> = params.iter().map(String::as_str).collect();
         let params = self.tensors.vector(g, &params, geometry.params_len());
         let (fast, open) = (g.current(fast), g.current(open));
-        let y = g.node(name("ttt"), op, &[qk, v, lr, params, fast, open])?;
+        let outputs = g.nodes(name("ttt"), op, &[qk, v, lr, params, fast, open])?;
+        let (y, probe) = (outputs[0], outputs.get(3).copied());
 
         let gamma = self.tensors.vector(g, &[&name("post_norm.weight")], c.hidden);
         let beta = self.tensors.vector(g, &[&name("post_norm.bias")], c.hidden);
@@ -147,7 +154,7 @@ impl Ttt {
         }
         let w = self.tensors.matrix(g, &[&name("o_proj.weight")], c.hidden, c.hidden);
         let y = linear(g, &name("o_proj"), y, w)?;
-        g.node(format!("{layer}.seq_residual"), Add, &[h, y])
+        Ok((g.node(format!("{layer}.seq_residual"), Add, &[h, y])?, probe))
     }
 }
 
@@ -168,20 +175,30 @@ impl Architecture for Ttt {
         self.config.mini_batch
     }
 
-    fn learns(&self) -> bool {
-        true
+    fn fast(&self) -> Option<FastShape> {
+        let c = &self.config;
+        let hd = c.head_dim();
+        let matrices = match c.inner {
+            Inner::Linear => vec![("W1", hd, hd), ("b1", 1, hd)],
+            Inner::Mlp => vec![("W1", hd, 4 * hd), ("b1", 1, 4 * hd), ("W2", 4 * hd, hd), ("b2", 1, hd)],
+        };
+        Some(FastShape { layers: c.layers, heads: c.heads, matrices })
     }
 
     fn forward(&self, g: &mut Graph, ids: ValueId, capacity: Capacity) -> Result<ValueId, GraphError> {
         let c = &self.config;
         let table = self.tensors.matrix(g, &["model.embed_tokens.weight"], c.vocabulary, c.hidden);
         let mut h = g.node("model.embed_tokens", Embed, &[ids, table])?;
-        for layer in 0..c.layers {
-            let layer = format!("model.layers.{layer}");
+        for i in 0..c.layers {
+            let layer = format!("model.layers.{i}");
             if c.pre_conv {
                 h = self.pre_conv(g, &layer, h, capacity.sequences)?;
             }
-            h = self.ttt(g, &layer, h, capacity.sequences)?;
+            let (learned, probe) = self.ttt(g, &layer, h, capacity)?;
+            h = learned;
+            if let Some(probe) = probe {
+                g.output(format!("probe.{i}"), probe);
+            }
             h = blocks::feed_forward(g, &self.tensors, &layer, "ffn_norm", h, self.mlp())?;
         }
         Ok(h)
