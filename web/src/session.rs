@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use fastweight::device::DeviceError;
 use fastweight::error::Error;
-use fastweight::generate::{self, Cancel, Finish, Sampling, WritingOptions};
+use fastweight::generate::{self, Cancel, Finish, InnerLoss, MiniBatch, Sampling, WritingOptions};
 use fastweight::text::TextStream;
 use futures::lock::Mutex;
 use js_sys::{Function, Promise, Uint8Array};
@@ -73,12 +73,7 @@ impl Options {
 
     fn writing(&self) -> WritingOptions {
         // Without a stop string only an unfinished character can be held back; it belongs to what is written on.
-        WritingOptions {
-            predict: self.predict,
-            stop: self.stop.clone(),
-            logprobs: self.logprobs,
-            resumable: self.stop.is_empty(),
-        }
+        WritingOptions { predict: self.predict, stop: self.stop.clone(), logprobs: self.logprobs, resumable: self.stop.is_empty() }
     }
 }
 
@@ -157,7 +152,35 @@ impl Session {
         let texts = texts(&self.model.inner, &[], &ids).map_err(Failure)?;
         let losses = match on_mini_batch {
             None => carried!(self.model, session.read(&ids)),
-            Some(_) => carried!(self.model, session.read(&ids)),
+            Some(call) => {
+                let start = session.len();
+                // After a lost device the call is repeated from its beginning; what was told stays told.
+                let mut told = 0;
+                let mut observe = |batch: &MiniBatch| {
+                    // The token that was pending before this call was told of by the call that read it.
+                    let skip = start.saturating_sub(batch.first);
+                    let (from, end) = (batch.first + skip - start, (batch.first + batch.losses.len()).saturating_sub(start));
+                    if end <= told {
+                        return;
+                    }
+                    told = end;
+                    let tokens = tokens(&ids[from..end], texts[from..end].to_vec(), &batch.losses[skip..]);
+                    let pick = |which: fn(&InnerLoss) -> f32| -> Vec<Vec<f32>> {
+                        batch.inner.iter().map(|heads| heads.iter().map(which).collect()).collect()
+                    };
+                    let told_of = json!({
+                        "index": batch.index,
+                        "position": batch.first + skip,
+                        "tokens": tokens,
+                        "before": pick(|i| i.before),
+                        "after": pick(|i| i.after),
+                        "moved": batch.moved,
+                    });
+                    // Who listens is asked only to listen.
+                    let _ = call.call1(&JsValue::NULL, &told_of.to_string().into());
+                };
+                carried!(self.model, session.read_observed(&ids, &mut observe))
+            }
         };
         Ok(json!(tokens(&ids, texts, &losses)).to_string())
     }
@@ -232,5 +255,18 @@ impl Session {
         let mut session = self.inner.lock().await;
         carried!(self.model, session.reset());
         Ok(())
+    }
+
+    /// A head's inner model, as `[{ name, rows, columns, now, start }]` in JSON.
+    #[wasm_bindgen(js_name = fastWeights)]
+    pub async fn fast_weights(&self, layer: usize, head: usize) -> Result<String, JsValue> {
+        let session = self.inner.lock().await;
+        let matrices = carried!(self.model, session.fast_weights(layer, head));
+        let matrices: Vec<_> = matrices
+            .matrices
+            .iter()
+            .map(|m| json!({ "name": m.name, "rows": m.rows, "columns": m.columns, "now": m.now, "start": m.start }))
+            .collect();
+        Ok(json!(matrices).to_string())
     }
 }

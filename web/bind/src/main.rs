@@ -10,6 +10,6 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [module, folder] = &arguments[..] else { bail!("usage: fastweight-bind MODULE FOLDER") };
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).out_name("fastweight").typescript(true).web(true)?;
+    bindgen.input_path(module).out_name("fastweight").typescript(true).omit_default_module_path(true).web(true)?;
     bindgen.generate(folder).with_context(|| module.display().to_string())
 }

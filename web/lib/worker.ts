@@ -1,0 +1,65 @@
+/// <reference lib="webworker" />
+/** The engine's worker: hears calls, runs them, tells of them. What the calls do is in `worker/`. */
+
+import { abortError, toWire } from "./errors";
+import type { ToPage, ToWorker } from "./protocol";
+import { methods } from "./worker/methods";
+
+/** What a call under way may do. */
+export interface Call {
+  signal: AbortSignal;
+  /** Tells the page something. */
+  tell(event: unknown): void;
+  /** Tells the page something and waits for its answer; an abort answers with `undefined`. */
+  ask(event: unknown): Promise<unknown>;
+}
+
+const scope = self as unknown as DedicatedWorkerGlobalScope;
+const calls = new Map<number, AbortController>();
+const questions = new Map<number, (answer: unknown) => void>();
+let nextQuestion = 1;
+
+function post(message: ToPage): void {
+  scope.postMessage(message);
+}
+
+function call(id: number, signal: AbortSignal): Call {
+  return {
+    signal,
+    tell: (event) => post({ id, event, question: null }),
+    ask: (event) =>
+      new Promise((resolve) => {
+        const question = nextQuestion++;
+        const answer = (value: unknown) => {
+          questions.delete(question);
+          signal.removeEventListener("abort", stop);
+          resolve(value);
+        };
+        const stop = () => answer(undefined);
+        signal.addEventListener("abort", stop);
+        questions.set(question, answer);
+        post({ id, event, question });
+      }),
+  };
+}
+
+async function answer(id: number, method: string, args: unknown[]): Promise<void> {
+  const abort = new AbortController();
+  calls.set(id, abort);
+  try {
+    const run = methods[method];
+    if (!run) throw new TypeError(`the worker has no method ${method}`);
+    post({ id, value: await run(call(id, abort.signal), ...(args as never[])) });
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) post({ crashed: error.message });
+    else post({ id, error: toWire(abort.signal.aborted ? abortError() : error) });
+  } finally {
+    calls.delete(id);
+  }
+}
+
+scope.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  if ("abort" in data) calls.get(data.abort)?.abort();
+  else if ("question" in data) questions.get(data.question)?.(data.answer);
+  else void answer(data.id, data.method, data.args);
+};

@@ -1,0 +1,159 @@
+/** What the page can call. */
+
+import { FastweightError } from "../errors";
+import type { FetchOptions } from "../files";
+import { cached, locate, remove } from "../files/locate";
+import type { WireLoadOptions } from "../model";
+import type { DeviceChoice, Inspection, Message, ModelInfo, ModelSource, Progress } from "../types";
+import { inspect, Model, verify } from "../wasm/fastweight.js";
+import type { Call } from "../worker";
+import { openDevice } from "./device";
+import { Reopening } from "./reopening";
+import { callSession, hold, release } from "./sessions";
+import { engine } from "./wasm";
+
+/** A loaded model, and the sessions that it has opened. */
+interface Loaded {
+  model: Model;
+  info: ModelInfo;
+  sessions: Set<number>;
+}
+
+const models = new Map<number, Loaded>();
+
+/** The most that the 32-bit memory of a wasm module holds, less what the engine itself takes. */
+const MOST_BYTES = 3.5e9;
+
+async function open(source: ModelSource, options: WireLoadOptions, call: Call, headersOnly: boolean): Promise<Reopening> {
+  const how = (signal: AbortSignal, onProgress: (progress: Progress) => void): FetchOptions => ({
+    cache: options.cache ?? true,
+    headersOnly,
+    modelsUrl: options.modelsUrl,
+    signal,
+    onProgress,
+  });
+  // Long after the call that loaded the model nobody listens any more.
+  const again = () => locate(source, how(new AbortController().signal, () => {}));
+  return new Reopening(await locate(source, how(call.signal, call.tell)), again);
+}
+
+/** What of the options the engine wants. */
+function wanted({ dtype, ctxSize, cacheType, memory }: WireLoadOptions): string {
+  return JSON.stringify({ dtype, ctxSize, cacheType, memory });
+}
+
+const modelCalls: Record<string, (loaded: Loaded, ...args: never[]) => Promise<unknown>> = {
+  session({ model, sessions }, handle: number) {
+    sessions.add(handle);
+    return hold(handle, model.session());
+  },
+
+  restore({ model, sessions }, handle: number, bytes: Uint8Array) {
+    const restored = async () => {
+      const session = await model.session();
+      await session.restore(bytes);
+      return session;
+    };
+    sessions.add(handle);
+    return hold(handle, restored());
+  },
+
+  tokenize: async ({ model }, text: string) => JSON.parse(model.tokenize(text)),
+  chatPrompt: async ({ model }, messages: Message[]) => model.chatPrompt(JSON.stringify(messages)),
+  counters: async ({ model }) => JSON.parse(model.counters()),
+  loseDevice: async ({ model }) => model.loseDevice(),
+};
+
+export const methods: Record<string, (call: Call, ...args: never[]) => Promise<unknown>> = {
+  async load(call, handle: number, source: ModelSource, options: WireLoadOptions): Promise<ModelInfo> {
+    await engine();
+    call.tell({ phase: "locate", file: "", loaded: 0, total: 0, fromCache: false } satisfies Progress);
+    const folder = await open(source, options, call, false);
+    try {
+      const { device, info: chosen } = await openDevice(options.device ?? "auto");
+      call.signal.throwIfAborted();
+      let told = 0;
+      const onProgress = (loaded: number, total: number) => {
+        const now = performance.now();
+        if (now - told < 100 && loaded < total) return;
+        told = now;
+        call.tell({ phase: "load", file: "", loaded, total, fromCache: false } satisfies Progress);
+      };
+      const model = await Model.load(device, folder, wanted(options), onProgress);
+      if (call.signal.aborted) {
+        model.free();
+        call.signal.throwIfAborted();
+      }
+      const info: ModelInfo = { ...JSON.parse(model.info()), device: chosen };
+      models.set(handle, { model, info, sessions: new Set() });
+      return info;
+    } finally {
+      folder.close();
+    }
+  },
+
+  async inspect(call, source: ModelSource, options: WireLoadOptions): Promise<Inspection> {
+    await engine();
+    const folder = await open(source, options, call, true);
+    try {
+      const found: Omit<Inspection, "downloadBytes" | "fits" | "reason"> = JSON.parse(await inspect(folder, wanted(options)));
+      const needed = found.weightBytes + found.stateBytes + found.bufferBytes;
+      const most = Math.min(MOST_BYTES, options.memory ?? Infinity);
+      const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+      const reason = needed > most ? `it needs ${gigabytes(needed)}, and there are ${gigabytes(most)} at most` : null;
+      const downloadBytes = [...folder.sizes.values()].reduce((sum, size) => sum + size, 0);
+      return { ...found, downloadBytes, fits: reason === null, reason };
+    } finally {
+      folder.close();
+    }
+  },
+
+  cached: () => cached(),
+  remove: (_, source: ModelSource) => remove(source),
+
+  async model(_, handle: number, method: string, ...args: never[]): Promise<unknown> {
+    const loaded = models.get(handle);
+    if (!loaded) throw new FastweightError("disposed", "the model was disposed of");
+    if (method === "dispose") {
+      models.delete(handle);
+      await release(loaded.sessions);
+      loaded.model.free();
+      return undefined;
+    }
+    const run = modelCalls[method];
+    if (!run) throw new TypeError(`a model has no method ${method}`);
+    return run(loaded, ...args);
+  },
+
+  async session(call, handle: number, method: string, ...args: unknown[]): Promise<unknown> {
+    const [fork] = args;
+    if (method === "fork" && typeof fork === "number") {
+      // It lives as long as the model of the session that it came from.
+      [...models.values()].find(({ sessions }) => sessions.has(handle))?.sessions.add(fork);
+    }
+    return callSession(call, handle, method, ...args);
+  },
+
+  async verify(call, choice: DeviceChoice, thorough: boolean): Promise<void> {
+    await engine();
+    const { device } = await openDevice(choice);
+    try {
+      await verify(device, thorough, (line: string) => {
+        call.tell(JSON.parse(line));
+        return !call.signal.aborted;
+      });
+      call.signal.throwIfAborted();
+    } finally {
+      device.free();
+    }
+  },
+
+  async memory() {
+    const { memory } = await engine();
+    let deviceBytes = 0;
+    for (const { info, sessions } of models.values()) {
+      if (info.device.kind === "webgpu") deviceBytes += info.weightBytes + sessions.size * info.stateBytes;
+    }
+    return { wasmBytes: memory.buffer.byteLength, deviceBytes };
+  },
+};
