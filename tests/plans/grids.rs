@@ -61,7 +61,8 @@ fn grids_do_not_depend_on_the_position() {
     let fixture = fixtures::golden().swap_remove(0);
     let cpu = Device::cpu();
     let model = block_on(Model::load(fixture.opened(DType::F32), &cpu, LoadOptions::default())).expect("a golden model");
-    let purposes = [Purpose::Prefill, Purpose::Decode, Purpose::DecodeWithLogits, Purpose::Loss, Purpose::Logits];
+    let purposes =
+        [Purpose::Prefill, Purpose::Decode, Purpose::DecodeWithLogits, Purpose::Loss, Purpose::LossWithProbe, Purpose::Logits];
     let plans = purposes.iter().flat_map(|p| [1, 2].map(|n| (n, model.plan(*p, n).expect("a plan"))));
     for (sequences, plan) in plans {
         let counts = vec![1; sequences];

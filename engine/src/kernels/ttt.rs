@@ -242,12 +242,7 @@ impl Geometry {
         let (qk, v, lr) = (&io.inputs[0], &io.inputs[1], &io.inputs[2]);
         let launch = Launch::new(file, Grid(vec![Extent::new(Live::Part, 1)]))
             .bind(&["qk", "v", "lr", "params", "out", "fast", "open"])
-            .part("ttt_head");
-        let launch = match probe {
-            Some(model) => launch.bind(&["probe"]).part("probe_store").part(model),
-            None => launch.part("probe_none"),
-        };
-        launch
+            .part("ttt_head")
             .constant("CHUNK", chunk)
             .constant("HD", self.head_dim)
             .size("HEADS", self.heads)
@@ -257,7 +252,11 @@ impl Geometry {
             .size("V_STRIDE", v.stride)
             .size("V_OFFSET", v.offset)
             .size("LR_STRIDE", lr.stride)
-            .size("LR_OFFSET", lr.offset)
+            .size("LR_OFFSET", lr.offset);
+        match probe {
+            Some(model) => launch.bind(&["probe"]).part("probe_store").part(model),
+            None => launch.part("probe_none"),
+        }
     }
 
     /// Rounds of the loops over a run's tokens: `a_chunk` for each group of up to `chunk` tokens of one mini-batch, and

@@ -14,7 +14,7 @@ use crate::vector::{View, axpy, gelu, product};
 ///
 /// and the last token of a mini-batch commits both layers as [`super::ttt_linear::TttLinear`] does its one.
 ///
-/// Inputs and outputs as there, the probe of f(k; W) = gelu(k W1 + b1) W2 + b2 included, with fast `[sequences · heads, 8hd² + 5hd]` (W1, b1, W2, b2) and open
+/// Inputs and outputs as there (a probe is of this layer's z2), with fast `[sequences · heads, 8hd² + 5hd]` (W1, b1, W2, b2) and open
 /// `[sequences · heads, mini_batch · 10hd]` (rows k, h1, x2, h2).
 #[derive(Debug, Clone, PartialEq)]
 pub struct TttMlp {
