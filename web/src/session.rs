@@ -73,7 +73,12 @@ impl Options {
 
     fn writing(&self) -> WritingOptions {
         // Without a stop string only an unfinished character can be held back; it belongs to what is written on.
-        WritingOptions { predict: self.predict, stop: self.stop.clone(), logprobs: self.logprobs, resumable: self.stop.is_empty() }
+        WritingOptions {
+            predict: self.predict,
+            stop: self.stop.clone(),
+            logprobs: self.logprobs,
+            resumable: self.stop.is_empty(),
+        }
     }
 }
 
@@ -97,10 +102,16 @@ pub(crate) fn texts(model: &generate::Model, before: &[u32], ids: &[u32]) -> Res
     Ok(texts)
 }
 
-/// The tokens of a text as a session takes it: with the opening tokens at its beginning only.
+/// The tokens of a text as a session takes it: with the tokenizer's opening tokens at its beginning only, and there once, though a chat template may
+/// spell them too.
 fn encode(session: &generate::Session, text: &str) -> Result<Vec<u32>, Error> {
     let tokenizer = session.model().tokenizer()?;
-    Ok(if session.is_empty() { tokenizer.encode(text)? } else { tokenizer.encode_plain(text)? })
+    let mut ids = tokenizer.encode_plain(text)?;
+    let opening = tokenizer.opening()?;
+    if session.is_empty() && !ids.starts_with(&opening) {
+        ids.splice(..0, opening);
+    }
+    Ok(ids)
 }
 
 fn tokens(ids: &[u32], texts: Vec<String>, losses: &[Option<f32>]) -> Vec<Read> {

@@ -34,6 +34,10 @@ pub struct Batch {
 /// Time that a chunk should take on a GPU, since the whole system waits for it.
 const CHUNK_SECONDS: f32 = 0.1;
 
+/// Tokens that a chunk has at least, unless they take so many seconds: Windows resets a device that is busy for two.
+const FEW_TOKENS: usize = 16;
+const TOO_LONG: f32 = 1.0;
+
 impl Batch {
     pub(super) async fn new(model: &Model, sequences: usize) -> Result<Batch, Error> {
         if !(1..=MAX_SEQUENCES).contains(&sequences) {
@@ -254,7 +258,8 @@ impl Batch {
         if self.on.device.is_cpu() {
             return;
         }
-        if seconds > CHUNK_SECONDS {
+        // On a slow device a few tokens take hardly longer than one, so that fewer gain nothing until the system itself would object.
+        if seconds > CHUNK_SECONDS && (self.pace > FEW_TOKENS || seconds > TOO_LONG) {
             self.pace = (self.pace / 2).max(1);
         } else if seconds < CHUNK_SECONDS / 2.5 && longest >= self.pace {
             self.pace = (self.pace * 2).min(most);

@@ -1,0 +1,101 @@
+/**
+ * What a page does with the package, the same in every browser. Each function is sent to the page as text: it may use nothing but its argument and
+ * what it imports there.
+ */
+
+import type { DeviceChoice, DeviceInfo, GenerateResult, MiniBatch, VerifyLine } from "../lib/types";
+
+type Package = typeof import("../lib/index");
+
+declare global {
+  /** The package, and models by device, for the checks of a page. */
+  var fastweight: Package;
+  var models: Map<DeviceChoice, Awaited<ReturnType<Package["Model"]["load"]>>>;
+}
+
+/** The greedy text of the tests: its two likeliest tokens never come closer than 0.04. */
+export const GREEDY = { prompt: "The fox said to the wolf", predict: 64, gap: 0.02 };
+
+/** Loads the package, and the shipped model onto a device. */
+export async function load(device: DeviceChoice): Promise<DeviceInfo> {
+  globalThis.fastweight ??= await import("/package/fastweight.js" as string);
+  globalThis.models ??= new Map();
+  const model = models.get(device) ?? (await fastweight.Model.load("ttt-linear-stories-6m", { device }));
+  models.set(device, model);
+  return model.info.device;
+}
+
+export async function greedy([device, prompt, predict]: [DeviceChoice, string, number]): Promise<GenerateResult & { ids: (number | null)[]; gap: number }> {
+  const session = models.get(device)!.session();
+  const generation = session.generate(prompt, { temp: 0, predict, logprobs: 2 });
+  const ids: (number | null)[] = [];
+  let gap = Infinity;
+  for await (const { id, top } of generation) {
+    ids.push(id);
+    gap = Math.min(gap, (top[0]?.logprob ?? 0) - (top[1]?.logprob ?? -Infinity));
+  }
+  await session.dispose();
+  return { ...(await generation.result), ids, gap };
+}
+
+/** The logits after each of `ids`, which are given one after the other; only those of some positions. */
+export async function logits([device, ids, positions]: [DeviceChoice, number[], number[]]): Promise<number[][]> {
+  const session = models.get(device)!.session();
+  const all = await session.logits(ids);
+  await session.dispose();
+  const vocabulary = all.length / ids.length;
+  return positions.map((position) => Array.from(all.subarray(position * vocabulary, (position + 1) * vocabulary)));
+}
+
+export async function verify([device, thorough]: [DeviceChoice, boolean]): Promise<VerifyLine[]> {
+  return fastweight.verify({ device, thorough });
+}
+
+/** What *Learn* draws: losses and inner losses of a text, mini-batch by mini-batch. */
+export async function learn([device, text]: [DeviceChoice, string]) {
+  const session = models.get(device)!.session();
+  const miniBatches: MiniBatch[] = [];
+  const { tokens, meanLoss } = await session.read(text, { onMiniBatch: (miniBatch) => miniBatches.push(miniBatch) });
+  const [w1] = await session.fastWeights(0, 0);
+  await session.dispose();
+  const mean = (numbers: number[][]) => numbers.flat().reduce((sum, x) => sum + x, 0) / numbers.flat().length;
+  return {
+    losses: tokens.map(({ loss }) => loss),
+    meanLoss,
+    told: miniBatches.flatMap(({ tokens }) => tokens.map(({ id }) => id)),
+    ids: tokens.map(({ id }) => id),
+    miniBatches: miniBatches.map(({ index, position, before, after, moved }) => ({
+      index,
+      position,
+      before: mean(before),
+      after: mean(after),
+      moved: mean(moved),
+      shape: [before.length, before[0]?.length],
+    })),
+    moved: w1 ? Math.hypot(...w1.now.map((x, i) => x - (w1.start[i] ?? 0))) : 0,
+  };
+}
+
+/** A long read and a long text, with the device broken at the worst moments; what came of them, and what comes without. */
+export async function loseDevice([device, text, predict]: [DeviceChoice, string, number]) {
+  const model = models.get(device)!;
+  const run = async (breaks: boolean) => {
+    const session = model.session();
+    const later = (milliseconds: number) => breaks && setTimeout(() => void model.loseDevice(), milliseconds);
+    later(150);
+    const { losses } = await session.read(text);
+    const ids: (number | null)[] = [];
+    let drawn = 0;
+    for await (const { id } of session.generate("", { temp: 0, predict })) {
+      ids.push(id);
+      drawn += 1;
+      // Between two tokens, and while one is being read back.
+      if (drawn === 3 && breaks) await model.loseDevice();
+      if (drawn === 5) later(5);
+    }
+    const { length } = session;
+    await session.dispose();
+    return { losses: Array.from(losses, (loss) => (Number.isNaN(loss) ? null : loss)), ids, length };
+  };
+  return { broken: await run(true), whole: await run(false) };
+}

@@ -1,0 +1,19 @@
+/** The command line, as the tests compare the page with it. */
+
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..", "..");
+
+/** What `fastweight` prints on the CPU device. */
+export function fastweight(...args: string[]): string {
+  const cargo = ["run", "--quiet", "--package", "fastweight-cli", "--", "--device", "cpu", "--quiet"];
+  return execFileSync("cargo", [...cargo, ...args], { cwd: root, encoding: "utf8", maxBuffer: 64 << 20 });
+}
+
+export function fastweightJson<T>(...args: string[]): T[] {
+  return fastweight("--json", ...args)
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
