@@ -102,6 +102,10 @@ export function toWire(error: unknown): WireError {
     const kind = error instanceof DeviceError ? "device" : error instanceof FileError ? "file" : "other";
     return { kind, code: error.code, message: error.message };
   }
+  // The engine's own errors tell what they are (`src/error.rs`).
+  if (error instanceof Error && "kind" in error && "code" in error) {
+    return { kind: error.kind, code: error.code, message: error.message } as WireError;
+  }
   return { kind: "other", code: "internal", message: error instanceof Error ? error.message : String(error) };
 }
 

@@ -93,8 +93,16 @@ export class Session {
 
   private async call<T>(method: string, args: unknown[], options: CallOptions = {}): Promise<T> {
     if (this.disposed) throw new FastweightError("disposed", "the session was disposed of");
-    const { value, length } = await this.connection.call<{ value: T; length: number }>("session", [this.handle, method, ...args], options);
-    this.tokens = length;
-    return value;
+    const called = <T>(method: string, args: unknown[], options: CallOptions = {}) =>
+      this.connection.call<{ value: T; length: number }>("session", [this.handle, method, ...args], options);
+    try {
+      const { value, length } = await called<T>(method, args, options);
+      this.tokens = length;
+      return value;
+    } catch (error) {
+      // What was taken in before an abort stays taken in.
+      this.tokens = await called("length", []).then(({ length }) => length, () => this.tokens);
+      throw error;
+    }
   }
 }

@@ -35,7 +35,7 @@ async fn automatic() -> Result<(device::Device, String), Error> {
     let cpu = |why: &str| Ok((device::Device::cpu(), why.to_string()));
     let Some(found) = adapters.first() else { return cpu("this browser offers no WebGPU adapter") };
     if !found.auto {
-        return cpu(&format!("the browser's WebGPU adapter ({}) is software, which is slower", found.name));
+        return cpu("this browser's WebGPU runs in software, which is slower than the CPU device");
     }
     let gpu = match device::Device::open(&adapter()).await {
         Ok(gpu) => gpu,

@@ -42,6 +42,11 @@ function wanted({ dtype, ctxSize, cacheType, memory }: WireLoadOptions): string 
   return JSON.stringify({ dtype, ctxSize, cacheType, memory });
 }
 
+/** What people call a model: its weight file, if they named that, or its folder. */
+function shortName(folder: Reopening): string {
+  return folder.file ?? folder.name.replace(/\/+$/, "").split("/").pop() ?? folder.name;
+}
+
 const modelCalls: Record<string, (loaded: Loaded, ...args: never[]) => Promise<unknown>> = {
   session({ model, sessions }, handle: number) {
     sessions.add(handle);
@@ -84,7 +89,7 @@ export const methods: Record<string, (call: Call, ...args: never[]) => Promise<u
         model.free();
         call.signal.throwIfAborted();
       }
-      const info: ModelInfo = { ...JSON.parse(model.info()), device: chosen };
+      const info: ModelInfo = { ...JSON.parse(model.info()), name: shortName(folder), device: chosen };
       models.set(handle, { model, info, sessions: new Set() });
       return info;
     } finally {
@@ -102,7 +107,7 @@ export const methods: Record<string, (call: Call, ...args: never[]) => Promise<u
       const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
       const reason = needed > most ? `it needs ${gigabytes(needed)}, and there are ${gigabytes(most)} at most` : null;
       const downloadBytes = [...folder.sizes.values()].reduce((sum, size) => sum + size, 0);
-      return { ...found, downloadBytes, fits: reason === null, reason };
+      return { ...found, name: shortName(folder), downloadBytes, fits: reason === null, reason };
     } finally {
       folder.close();
     }

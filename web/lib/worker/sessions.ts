@@ -109,6 +109,8 @@ const calls: Record<string, (session: Session, call: Call, ...args: never[]) => 
     };
   },
 
+  // Every call tells the length.
+  length: async () => undefined,
   logits: (session, _, ids: Uint32Array) => session.logits(ids),
   setLearning: (session, _, scale: number) => session.setLearning(scale),
   fork: async (session, _, handle: number) => hold(handle, Promise.resolve(await session.fork())),
