@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     }
     let lane = local / FOURS;
     let c = local % FOURS;
-    var sums: array<vec4<f32>, ROWS_A_LANE>;
+    var sums = array<vec4<f32>, ROWS_A_LANE>();
     for (var start = 0u; start < end; start += KEYS) {
         for (var i = local; i < KEYS * FOURS; i += 256u) {
             let key = min(start + i / FOURS, end - 1u);

@@ -64,7 +64,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
 
     for (var tile = 0u; tile < count; tile += KEYS) {
         let key = tile + local / SHARERS;
-        var dots: array<f32, TILE_HEADS>;
+        var dots = array<f32, TILE_HEADS>();
         if key < count {
             let at = cache_row(sequence, start + key) + column;
             for (var d = local % SHARERS; d < FOURS; d += SHARERS) {
@@ -130,7 +130,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
 
     let lane = local / FOURS;
     let c = local % FOURS;
-    var sums: array<vec4<f32>, TILE_HEADS>;
+    var sums = array<vec4<f32>, TILE_HEADS>();
     if lane < LANES {
         for (var j = lane; j < count; j += LANES) {
             let v = widened(v_cache[cache_row(sequence, start + j) + column + c]);

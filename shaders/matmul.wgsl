@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         return;
     }
     let lane = local.y * 16u + local.x;
-    var sums: array<array<f32, TILE_COLUMNS>, TILE_ROWS>;
+    var sums = array<array<f32, TILE_COLUMNS>, TILE_ROWS>();
     for (var k = 0u; k < K; k += 4u * DEPTH) {
         for (var i = lane; i < DEPTH * ROWS_TILE; i += 256u) {
             let row = row_start + i / DEPTH;
@@ -58,7 +58,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d++) {
-            var columns: array<vec4<f32>, TILE_COLUMNS>;
+            var columns = array<vec4<f32>, TILE_COLUMNS>();
             for (var c = 0u; c < TILE_COLUMNS; c++) {
                 columns[c] = sh_w[d * COLUMNS_TILE + c * 16u + local.x];
             }

@@ -33,7 +33,7 @@ struct Channel {
 fn channel(i: u32) -> Channel {
     let index = part.first * HEAD_DIM + i;
     let sequence = index / (HEADS * HEAD_DIM);
-    var found: Channel;
+    var found = Channel();
     found.column = index % (HEADS * HEAD_DIM);
     found.head = found.column / HEAD_DIM;
     if i < part.count * HEAD_DIM && sequence < step.sequences {
@@ -62,8 +62,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     let tended = channel(start + local % CHANNELS);
     let lane = local % LANES;
     let state_start = (start + local / LANES) * STATE;
-    var a: array<f32, ELEMENTS>;
-    var s: array<f32, ELEMENTS>;
+    var a = array<f32, ELEMENTS>();
+    var s = array<f32, ELEMENTS>();
     for (var e = 0u; e < ELEMENTS; e++) {
         let i = lane + e * LANES;
         if i < STATE && held.count > 0u {

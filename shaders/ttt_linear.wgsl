@@ -47,8 +47,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         workgroupBarrier();
 
         // k W and q W, each weight read once for all rows of the lane.
-        var zk: array<f32, ROWS_A_LANE>;
-        var zq: array<f32, ROWS_A_LANE>;
+        var zk = array<f32, ROWS_A_LANE>();
+        var zq = array<f32, ROWS_A_LANE>();
         if lane < LANES {
             for (var i = 0u; i < HD; i++) {
                 let w = fast[fast_start + i * HD + c];

@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
 
         // z1 = k W1 + b1: x2 and, in the place of h1 until that is known, the slope.
         for (var column = local; column < WIDE; column += 256u) {
-            var z1: array<f32, CHUNK>;
+            var z1 = array<f32, CHUNK>();
             for (var i = 0u; i < HD; i++) {
                 let w = fast[fast_start + i * WIDE + column];
                 for (var u = 0u; u < CHUNK; u++) {
@@ -73,7 +73,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
 
         // z2 = x2 W2 + b2 and h2.
         if lane < LANES {
-            var z2: array<f32, ROWS_A_LANE>;
+            var z2 = array<f32, ROWS_A_LANE>();
             for (var i = 0u; i < WIDE; i++) {
                 let w = fast[fast_start + W2 + i * HD + c];
                 for (var u = 0u; u < ROWS_A_LANE; u++) {
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
 
         // h1 = (h2 W2ᵀ) ∘ slope, by the invocations that wrote the slope.
         for (var column = local; column < WIDE; column += 256u) {
-            var sums: array<f32, CHUNK>;
+            var sums = array<f32, CHUNK>();
             for (var i = 0u; i < HD; i++) {
                 let w = fast[fast_start + W2 + column * HD + i];
                 for (var u = 0u; u < CHUNK; u++) {
@@ -128,7 +128,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         }
         workgroupBarrier();
         for (var column = local; column < WIDE; column += 256u) {
-            var z1: array<f32, CHUNK>;
+            var z1 = array<f32, CHUNK>();
             for (var i = 0u; i < HD; i++) {
                 let w = fast[fast_start + i * WIDE + column];
                 for (var u = 0u; u < CHUNK; u++) {
@@ -164,7 +164,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         }
         workgroupBarrier();
         if lane < LANES {
-            var z2: array<f32, ROWS_A_LANE>;
+            var z2 = array<f32, ROWS_A_LANE>();
             for (var i = 0u; i < WIDE; i++) {
                 let w = fast[fast_start + W2 + i * HD + c];
                 for (var u = 0u; u < ROWS_A_LANE; u++) {

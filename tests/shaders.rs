@@ -131,3 +131,14 @@ fn every_file_is_part_of_some_variant() {
         fastweight_shaders::SOURCES.iter().map(|(name, _)| *name).filter(|name| !reached.contains(*name)).collect();
     assert!(dead.is_empty(), "no variant uses {dead:?}");
 }
+
+/// Compilers of some browsers' shaders (naga in Firefox 153) make a variable of a loop's body zero only once.
+#[test]
+fn every_local_variable_is_given_its_first_value() {
+    let mut without = Vec::new();
+    for (file, source) in fastweight_shaders::SOURCES {
+        let local = |line: &&str| line.starts_with(' ') && line.trim_start().starts_with("var ") && !line.contains('=');
+        without.extend(source.lines().filter(local).map(|line| format!("{file}: {}", line.trim())));
+    }
+    assert!(without.is_empty(), "{without:#?}");
+}

@@ -1,4 +1,20 @@
-import { defineConfig } from "@playwright/test";
+import { defineConfig, type LaunchOptions } from "@playwright/test";
+
+/** Debian's Chromium, or the one that CHROMIUM names. */
+export const chromiumOptions: LaunchOptions = {
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    // Root has no sandbox.
+    ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+};
 
 export default defineConfig({
   testDir: "tests",
@@ -6,20 +22,5 @@ export default defineConfig({
   workers: 1,
   retries: 0,
   reporter: "list",
-  use: {
-    launchOptions: {
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: [
-        // Root has no sandbox.
-        ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
-        "--enable-unsafe-webgpu",
-        "--use-webgpu-adapter=swiftshader",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    },
-  },
+  use: { launchOptions: chromiumOptions },
 });

@@ -38,13 +38,29 @@ export async function greedy([device, prompt, predict]: [DeviceChoice, string, n
   return { ...(await generation.result), ids, gap };
 }
 
-/** The logits after each of `ids`, which are given one after the other; only those of some positions. */
-export async function logits([device, ids, positions]: [DeviceChoice, number[], number[]]): Promise<number[][]> {
+/** The logits after each of `ids`: of one run over all of them, and of runs over one token each. */
+export async function logits([device, ids]: [DeviceChoice, number[]]): Promise<{ whole: number[]; stepwise: number[] }> {
   const session = models.get(device)!.session();
-  const all = await session.logits(ids);
+  const whole = Array.from(await session.logits(ids));
+  await session.reset();
+  const stepwise: number[] = [];
+  for (const id of ids) stepwise.push(...(await session.logits([id])));
   await session.dispose();
-  const vocabulary = all.length / ids.length;
-  return positions.map((position) => Array.from(all.subarray(position * vocabulary, (position + 1) * vocabulary)));
+  return { whole, stepwise };
+}
+
+/** A greedy text that moves from one device to another half-way. */
+export async function moveState([from, to, prompt, predict]: [DeviceChoice, DeviceChoice, string, number]): Promise<(number | null)[]> {
+  const ids: (number | null)[] = [];
+  const write = async (session: ReturnType<NonNullable<ReturnType<typeof models.get>>["session"]>, prompt: string) => {
+    for await (const { id } of session.generate(prompt, { temp: 0, predict })) ids.push(id);
+  };
+  const before = models.get(from)!.session();
+  await write(before, prompt);
+  const after = await models.get(to)!.restore(await before.save());
+  await write(after, "");
+  await Promise.all([before.dispose(), after.dispose()]);
+  return ids;
 }
 
 export async function verify([device, thorough]: [DeviceChoice, boolean]): Promise<VerifyLine[]> {
