@@ -1,6 +1,7 @@
 import { createReadStream, cpSync, statSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { defineConfig, type Plugin } from "vite";
+import { POLICY } from "./policy";
 
 const models = join(import.meta.dirname, "..", "models");
 const out = join(import.meta.dirname, "dist", "site");
@@ -25,9 +26,16 @@ function shippedModels(): Plugin {
       });
     },
     writeBundle() {
-      cpSync(models, join(out, "models"), { recursive: true });
+      // What the page loads: a model's folder without its larger formats.
+      cpSync(models, join(out, "models"), { recursive: true, filter: (file) => !file.endsWith(".safetensors") });
     },
   };
+}
+
+/** The policy in the page itself. Not while developing: Vite's own scripts and styles are inline then. */
+function policy(): Plugin {
+  const attrs = { "http-equiv": "Content-Security-Policy", content: POLICY };
+  return { name: "policy", apply: "build", transformIndexHtml: () => [{ tag: "meta", attrs, injectTo: "head-prepend" }] };
 }
 
 export default defineConfig({
@@ -35,5 +43,5 @@ export default defineConfig({
   base: "./",
   build: { outDir: out, emptyOutDir: true, target: "es2023", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   worker: { format: "es" },
-  plugins: [shippedModels()],
+  plugins: [policy(), shippedModels()],
 });

@@ -54,7 +54,7 @@ export class ModelDialog {
         el(
           "div",
           { class: "source-row" },
-          el("div", {}, el("p", { class: "source-name" }, SHIPPED), el("p", { class: "hint" }, "TTT-Linear, 6 million parameters, 12 MB; writes fairy tales.")),
+          el("div", {}, el("p", { class: "source-name" }, SHIPPED), el("p", { class: "hint" }, "TTT-Linear, 6 million parameters, 7 MB; writes fairy tales.")),
           button("Load", { "data-testid": "load-shipped", onclick: () => this.start(SHIPPED) }),
         ),
       ),

@@ -63,7 +63,7 @@ export function startStatus(place: HTMLElement, changeModel: () => void): void {
     switch (state.kind) {
       case "none":
         modelLine.textContent = "No model is loaded.";
-        loadButton.textContent = "Load the model (12 MB)";
+        loadButton.textContent = "Load the model (7 MB)";
         break;
       case "loading":
         loading(state.progress, nameOf(state.source));

@@ -5,9 +5,12 @@ import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..", "..");
 
-/** What `fastweight` prints on the CPU device. */
+/** The file of the shipped model that the page loads. */
+export const MODEL = join(root, "models", "ttt-linear-stories-6m", "ttt-linear-stories-6m.q8_0.gguf");
+
+/** What `fastweight` prints on the CPU device, with the model that the page loads. */
 export function fastweight(...args: string[]): string {
-  const cargo = ["run", "--quiet", "--package", "fastweight-cli", "--", "--device", "cpu", "--quiet"];
+  const cargo = ["run", "--quiet", "--package", "fastweight-cli", "--", "--device", "cpu", "--model", MODEL, "--quiet"];
   return execFileSync("cargo", [...cargo, ...args], { cwd: root, encoding: "utf8", maxBuffer: 64 << 20 });
 }
 

@@ -4,6 +4,7 @@ import { createReadStream, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
+import { POLICY } from "../policy";
 
 const web = join(import.meta.dirname, "..");
 
@@ -23,10 +24,6 @@ const TYPES: Record<string, string> = {
   ".txt": "text/plain; charset=utf-8",
   ".wasm": "application/wasm",
 };
-
-/** What the site is to work under. */
-export const POLICY =
-  "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; img-src 'self' data: blob:; connect-src *";
 
 /** A page with nothing on it, for tests that use the package by itself. */
 const BLANK = '<!doctype html><html lang="en"><title>blank</title><link rel="icon" href="data:,"></html>';
