@@ -25,6 +25,16 @@ export async function load(device: DeviceChoice): Promise<DeviceInfo> {
   return model.info.device;
 }
 
+/** The code of the error that asking for WebGPU in vain gives. */
+export async function missingWebGpu(_: null): Promise<string> {
+  const failed = fastweight.Model.load("ttt-linear-stories-6m", { device: "webgpu" });
+  return failed.then(() => "none", (error: { code: string }) => error.code);
+}
+
+export async function memory(_: null): Promise<{ wasmBytes: number; deviceBytes: number }> {
+  return fastweight.memory();
+}
+
 export async function greedy([device, prompt, predict]: [DeviceChoice, string, number]): Promise<GenerateResult & { ids: (number | null)[]; gap: number }> {
   const session = models.get(device)!.session();
   const generation = session.generate(prompt, { temp: 0, predict, logprobs: 2 });

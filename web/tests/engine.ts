@@ -14,6 +14,11 @@ export interface AnyPage {
   close(): Promise<void>;
 }
 
+/** A page of a driver, whose own `evaluate` has types of its own. */
+export function anyPage(page: { evaluate(run: never, argument: unknown): Promise<unknown> }, close: () => Promise<void>): AnyPage {
+  return { evaluate: (run, argument) => page.evaluate(run as never, argument) as never, close };
+}
+
 /** About 256 tokens that the model was not trained on. */
 const TEXT = readFileSync(join(import.meta.dirname, "..", "app", "samples", "alice.txt"), "utf8").slice(0, 900);
 
@@ -52,8 +57,10 @@ export function engineTests(browser: string, open: (url: string) => Promise<AnyP
   });
 
   test(`${browser}: the model loads onto the GPU and the CPU`, async () => {
-    expect((await page.evaluate(checks.load, "cpu")).kind).toBe("cpu");
     expect((await page.evaluate(checks.load, "webgpu")).kind).toBe("webgpu");
+    // The weights went to the GPU tensor by tensor: of the module's own memory they took little.
+    expect((await page.evaluate(checks.memory, null)).wasmBytes).toBeLessThan(64e6);
+    expect((await page.evaluate(checks.load, "cpu")).kind).toBe("cpu");
   });
 
   test(`${browser}: 64 greedy tokens are the command line's`, async () => {
