@@ -5,7 +5,8 @@
 //   norm  [K]        read        with the norm only
 //   y     [rows, N]  read_write
 //
-// A workgroup of 256 computes 8 elements of one row, 32 invocations each.
+// A workgroup of 64 computes 256 / LANES elements of one row. LANES invocations share four of them, so that each has four loads of w
+// under way for one of x; their partial sums meet at one barrier.
 
 override K: u32;
 override N: u32;
@@ -18,33 +19,48 @@ override X_OFFSET: u32;
 @group(0) @binding(1) var<storage, read> w: array<Weight>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-var<workgroup> sh_partial: array<f32, 256>;
+const SHARERS = 64u / LANES;
+const OUTPUTS = 4u * SHARERS;
+// One more than there are, so that the sharers' sums lie in different banks.
+const PITCH = LANES + 1u;
 
-@compute @workgroup_size(256)
+var<workgroup> sh_partial: array<vec4<f32>, SHARERS * PITCH>;
+
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let blocks = (part.count + 7u) / 8u;
+    let blocks = (part.count + OUTPUTS - 1u) / OUTPUTS;
     let index = workgroup_index(id, n);
     let row = index / blocks;
     if row >= live_rows(AXIS, ROWS) {
         return;
     }
-    let column = (index % blocks) * 8u + local / 32u;
-    let scale = prologue_scale(row, local);
-    var sum = 0.0;
-    if column < part.count {
-        for (var k = (local % 32u) * 4u; k < K; k += 128u) {
-            sum += dot(row4(row, k) * prologue4(k), weight4(column, k));
-        }
+    let start = (index % blocks) * OUTPUTS;
+    let at = (local / LANES) * PITCH + local % LANES;
+    // A column past the end does again what the last one does.
+    let columns = min(vec4(start + local / LANES) + vec4(0u, 1u, 2u, 3u) * SHARERS, vec4(part.count - 1u));
+    var sums = vec4(0.0);
+    var squares = 0.0;
+    for (var k = (local % LANES) * 4u; k < K; k += LANES * 4u) {
+        let value = row4(row, k);
+        let scaled = value * prologue4(k);
+        squares += dot(value, value);
+        sums += vec4(
+            dot(scaled, weight4(columns.x, k)),
+            dot(scaled, weight4(columns.y, k)),
+            dot(scaled, weight4(columns.z, k)),
+            dot(scaled, weight4(columns.w, k)),
+        );
     }
-    sh_partial[local] = sum;
+    sh_partial[at] = sums;
+    prologue_share(at, squares);
     workgroupBarrier();
-    for (var half = 16u; half > 0u; half >>= 1u) {
-        if local % 32u < half {
-            sh_partial[local] += sh_partial[local + half];
+    let column = start + local;
+    if local < OUTPUTS && column < part.count {
+        let first = (local % SHARERS) * PITCH;
+        var sum = 0.0;
+        for (var i = 0u; i < LANES; i++) {
+            sum += sh_partial[first + i][local / SHARERS];
         }
-        workgroupBarrier();
-    }
-    if local % 32u == 0u && column < part.count {
-        store(row * N + part.first + column, sh_partial[local] * scale);
+        store(row * N + part.first + column, sum * prologue_scale(first));
     }
 }

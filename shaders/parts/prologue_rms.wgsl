@@ -3,16 +3,23 @@
 
 override EPS: f32;
 
+var<workgroup> sh_squares: array<f32, SHARERS * PITCH>;
+
 fn prologue4(k: u32) -> vec4<f32> {
     let last = K - 1u;
     return vec4(norm[min(k, last)], norm[min(k + 1u, last)], norm[min(k + 2u, last)], norm[min(k + 3u, last)]);
 }
 
-fn prologue_scale(row: u32, local: u32) -> f32 {
+// Puts this invocation's share of Σ x² where the others find it.
+fn prologue_share(at: u32, squares: f32) {
+    sh_squares[at] = squares;
+}
+
+// The factor of the results, from the shares of the LANES invocations from `first` on: each of them has all of the row.
+fn prologue_scale(first: u32) -> f32 {
     var sum = 0.0;
-    for (var k = local * 4u; k < K; k += 1024u) {
-        let v = row4(row, k);
-        sum += dot(v, v);
+    for (var i = 0u; i < LANES; i++) {
+        sum += sh_squares[first + i];
     }
-    return inverseSqrt(workgroup_sum(local, sum) / f32(K) + EPS);
+    return inverseSqrt(sum / f32(K) + EPS);
 }

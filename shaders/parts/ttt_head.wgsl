@@ -26,7 +26,7 @@ const ROWS_A_LANE = (CHUNK + LANES - 1u) / LANES;
 
 // Rows of z on their way through the norm.
 var<workgroup> sh_z: array<f32, CHUNK * HD>;
-var<workgroup> sh_sum: array<f32, 256>;
+var<workgroup> sh_sums: array<vec2<f32>, 256>;
 
 fn q_at(head: u32, row: u32, c: u32) -> f32 {
     return qk[QK_OFFSET + row * QK_STRIDE + head * HD + c];
@@ -41,19 +41,21 @@ fn token_factor(i: u32) -> f32 {
     return max(1.0 / f32(i + 1u) + params[2u * HEADS * HD + i], 0.0);
 }
 
-// The sum over the 16 invocations of a row, the same in each of them.
-fn row_sum(local: u32, value: f32) -> f32 {
-    sh_sum[local] = value;
+// Two sums over the 16 invocations of a row, the same in each of them: everyone adds up all 16, since a barrier costs more than that.
+fn row_sums(local: u32, values: vec2<f32>) -> vec2<f32> {
+    sh_sums[local] = values;
     workgroupBarrier();
-    for (var half = 8u; half > 0u; half >>= 1u) {
-        if local % 16u < half {
-            sh_sum[local] += sh_sum[local + half];
-        }
-        workgroupBarrier();
+    var sums = vec2(0.0);
+    for (var i = 0u; i < 16u; i++) {
+        sums += sh_sums[(local & ~15u) + i];
     }
-    let sum = sh_sum[local & ~15u];
+    // Nobody may write the next values before all have read these.
     workgroupBarrier();
-    return sum;
+    return sums;
+}
+
+fn row_sum(local: u32, value: f32) -> f32 {
+    return row_sums(local, vec2(value, 0.0)).x;
 }
 
 // (mean, 1 / sqrt(var + eps)) of this invocation's row of z.
@@ -78,20 +80,18 @@ fn inner_gradient(local: u32, head: u32, row: u32, m: u32) {
     let statistics = row_statistics(local);
     let r = local / 16u;
     let inside = r < m;
-    var sum_u = 0.0;
-    var sum_uz = 0.0;
+    // Of u and of u · ẑ.
+    var sums = vec2(0.0);
     if inside {
         for (var c = local % 16u; c < HD; c += 16u) {
             let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
             let gamma = params[head * HD + c];
             let wanted = v[V_OFFSET + (row + r) * V_STRIDE + head * HD + c] - k_at(head, row + r, c);
             let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
-            sum_u += u;
-            sum_uz += u * normed;
+            sums += vec2(u, u * normed);
         }
     }
-    let mean_u = row_sum(local, sum_u) / f32(HD);
-    let mean_uz = row_sum(local, sum_uz) / f32(HD);
+    let means = row_sums(local, sums) / f32(HD);
     if inside {
         let rate = lr[LR_OFFSET + (row + r) * LR_STRIDE + head] * statistics.y;
         for (var c = local % 16u; c < HD; c += 16u) {
@@ -99,7 +99,7 @@ fn inner_gradient(local: u32, head: u32, row: u32, m: u32) {
             let gamma = params[head * HD + c];
             let wanted = v[V_OFFSET + (row + r) * V_STRIDE + head * HD + c] - k_at(head, row + r, c);
             let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
-            sh_z[r * HD + c] = rate * (u - mean_u - normed * mean_uz);
+            sh_z[r * HD + c] = rate * (u - means.x - normed * means.y);
         }
     }
     workgroupBarrier();

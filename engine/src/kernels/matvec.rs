@@ -18,8 +18,15 @@ pub struct Matvec {
     pub residual: bool,
 }
 
-/// Rows of the weight that one workgroup takes, and the threads that share one.
-const OUTPUTS: u32 = 8;
+/// Threads that share a row of the weight of width `k`: each is to go around a few times, with enough of them to fill a GPU.
+fn lanes(k: usize) -> usize {
+    if k < 512 { 16 } else { 32 }
+}
+
+/// Rows of the weight that one workgroup takes: 64 threads, four rows each.
+fn outputs(k: usize) -> usize {
+    4 * 64 / lanes(k)
+}
 
 impl Kernel for Matvec {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
@@ -45,11 +52,13 @@ impl Kernel for Matvec {
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
         let (x, w, y) = (&io.inputs[0], &io.inputs[1], &io.outputs[0]);
-        let grid = Grid(vec![Extent::new(Live::Part, OUTPUTS), Extent::new(Live::of(x.desc.axis, x.desc.rows()), 1)]);
+        let k = x.desc.width();
+        let grid = Grid(vec![Extent::new(Live::Part, outputs(k) as u32), Extent::new(Live::of(x.desc.axis, x.desc.rows()), 1)]);
         let launch = with_weight(Launch::new("matvec", grid), w)
             .part(row_format(x))
             .part(if self.residual { "store_residual" } else { "store_plain" })
-            .size("K", x.desc.width())
+            .constant("LANES", lanes(k))
+            .size("K", k)
             .size("N", y.desc.width())
             .size("ROWS", x.desc.rows())
             .size("AXIS", x.desc.axis as usize)
@@ -57,7 +66,7 @@ impl Kernel for Matvec {
             .size("X_OFFSET", x.offset);
         vec![match &self.norm {
             Some(norm) => {
-                launch.bind(&["x", "w", "norm", "y"]).part("prologue_rms").part("workgroup_sum").set("EPS", norm.eps)
+                launch.bind(&["x", "w", "norm", "y"]).part("prologue_rms").set("EPS", norm.eps)
             }
             None => launch.bind(&["x", "w", "y"]).part("prologue_none"),
         }]
@@ -93,7 +102,7 @@ impl Kernel for Matvec {
 
     fn cost(&self, io: &Io) -> Cost {
         let rows = io.inputs[0].desc.rows() as f64;
-        let groups = io.inputs[1].desc.rows().div_ceil(OUTPUTS as usize) as f64;
+        let groups = io.inputs[1].desc.rows().div_ceil(outputs(io.inputs[0].desc.width())) as f64;
         cost_product(io, self.residual, |x, w, y| x * groups + w * rows + y)
     }
 }
