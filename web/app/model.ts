@@ -14,6 +14,8 @@ export type Choices = Pick<LoadOptions, "device" | "dtype" | "ctxSize" | "cacheT
 
 let state: ModelState = { kind: "none" };
 let choices: Choices = {};
+/** What was loaded last, and how: the way back. */
+let before: { source: ModelSource; choices: Choices } | null = null;
 let running: AbortController | null = null;
 let waiting: { resolve: (model: Model) => void; reject: (error: unknown) => void }[] = [];
 const listeners = new Set<(state: ModelState) => void>();
@@ -30,6 +32,17 @@ export function current(): ModelState {
 /** The options that the model was last loaded with. */
 export function lastChoices(): Choices {
   return choices;
+}
+
+/** The model that was there before the one that isn't: null if there was none, or it is the same. */
+export function previous(): ModelSource | null {
+  if (before === null || (state.kind === "failed" && state.source === before.source)) return null;
+  return before.source;
+}
+
+/** Loads what was there before. */
+export function back(): void {
+  if (before !== null) void load(before.source, before.choices);
 }
 
 /** Calls `listener` now and whenever something changes. */
@@ -61,6 +74,7 @@ export async function load(source: ModelSource, options: Choices = {}): Promise<
       return;
     }
     running = null;
+    before = { source, choices: options };
     set({ kind: "ready", source, model });
     for (const { resolve } of waiting.splice(0)) resolve(model);
   } catch (error) {
@@ -75,11 +89,11 @@ export function cancel(): void {
   running?.abort();
 }
 
-/** The model, as soon as it is there. Loads the shipped one if none is loading. */
+/** The model, as soon as it is there. If none is loading, loads the one that was there before, or the shipped one. */
 export async function ready(): Promise<Model> {
   if (state.kind === "ready") return state.model;
   const promise = new Promise<Model>((resolve, reject) => waiting.push({ resolve, reject }));
-  if (state.kind === "none") void load(SHIPPED, choices);
+  if (state.kind === "none") void load(before?.source ?? SHIPPED, before?.choices ?? choices);
   else if (state.kind === "failed") void load(state.source, choices);
   return promise;
 }

@@ -40,7 +40,12 @@ export interface Problem {
 export function problem(error: unknown): Problem {
   const code = error instanceof FastweightError ? error.code : "internal";
   const message = error instanceof Error && error.message !== "" ? error.message : String(error);
-  return { code, message, advice: advice[code] };
+  return { code, message: capitalised(message), advice: advice[code] };
+}
+
+/** A message begins like a sentence, unless it begins with a name or an address. */
+function capitalised(message: string): string {
+  return /^[a-z']+ /.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
 }
 
 /** A problem as a box to put beside what caused it. */

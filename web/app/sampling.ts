@@ -1,6 +1,6 @@
 /** The options of generation, as a form. */
 
-import { button, el, field } from "./dom";
+import { button, el, field, newId } from "./dom";
 import type { GenerateOptions } from "../lib/index";
 
 interface NumberOption {
@@ -31,28 +31,30 @@ const seedOption: NumberOption = { name: "seed", label: "Seed", hint: "The same 
 export class Sampling {
   readonly element: HTMLElement;
   private readonly inputs = new Map<NumberOption["name"], HTMLInputElement>();
-  private readonly stop = el("textarea", { rows: 2, "data-testid": "option-stop", spellcheck: "false" });
-  private readonly shade = el("input", { type: "checkbox", id: "shade-option", "data-testid": "option-shade" });
+  private readonly stop: HTMLTextAreaElement;
+  private readonly shade: HTMLInputElement;
   /** Called when shading is switched on or off. */
   onShade: (on: boolean) => void = () => {};
 
-  constructor() {
+  /** Test ids begin with `prefix`. */
+  constructor(private readonly prefix = "option") {
+    this.stop = el("textarea", { rows: 2, "data-testid": `${prefix}-stop`, spellcheck: "false" });
+    this.shade = el("input", { type: "checkbox", id: newId("shade"), "data-testid": `${prefix}-shade` });
     this.shade.addEventListener("change", () => this.onShade(this.shade.checked));
     this.element = el(
       "form",
       { class: "sampling", "aria-label": "How it writes", novalidate: true, onsubmit: (event: Event) => event.preventDefault() },
-      el("h2", {}, "How it writes"),
       el("div", { class: "pair" }, ...simple.map((option) => this.number(option))),
       el(
         "div",
         { class: "check" },
         this.shade,
-        el("label", { for: "shade-option" }, "Shade each token by its probability"),
+        el("label", { for: this.shade.id }, "Shade each token by its probability"),
       ),
       el(
         "details",
         {},
-        el("summary", { "data-testid": "more-options" }, "More about drawing tokens"),
+        el("summary", { "data-testid": prefix === "option" ? "more-options" : `${prefix}-more` }, "More about drawing tokens"),
         el("div", { class: "pair" }, ...more.map((option) => this.number(option)), this.number(seedOption)),
         field("Stop at", this.stop, "Ends the text before one of these, one a line."),
         button("Back to the defaults", { class: "quiet", onclick: () => this.reset() }),
@@ -93,7 +95,7 @@ export class Sampling {
       step: option.step,
       value: option.value,
       placeholder: option.value === null ? "new each time" : String(option.value),
-      "data-testid": `option-${option.name}`,
+      "data-testid": `${this.prefix}-${option.name}`,
     });
     this.inputs.set(option.name, input);
     return field(option.label, input, option.hint);

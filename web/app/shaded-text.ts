@@ -124,8 +124,8 @@ export class ShadedText {
 
   private put(token: ShadedToken): void {
     const { text } = token;
-    // a text that goes on from another may begin with empty lines: there is nothing above them here
-    const shown = this.blank && this.paragraphs[this.at]?.rest === null ? text.replace(/^\n+/, "") : text;
+    // a text that goes on from another may begin with a space or empty lines: there is nothing before them here
+    const shown = this.blank && this.paragraphs[this.at]?.rest === null ? text.replace(/^\s+/, "") : text;
     if (shown.trim() !== "") this.blank = false;
     const span = el("span", { class: `tok ${token.given ? "given" : ""} ${shade(token.loss)}` }, shown);
     let paragraph = this.paragraphs[this.at];
@@ -189,7 +189,7 @@ export class ShadedText {
     const others = (token.top ?? [])
       .filter(({ text }) => text !== token.text)
       .slice(0, 4)
-      .map(({ text, logprob }) => `${visible(text)} ${(100 * Math.exp(logprob)).toFixed(0)} %`);
+      .map(({ text, logprob }) => `“${visible(text)}” ${(100 * Math.exp(logprob)).toFixed(0)} %`);
     this.readout.replaceChildren(
       el("code", {}, visible(token.text)),
       ` ${said}${others.length > 0 ? `; instead: ${others.join(", ")}` : ""}`,

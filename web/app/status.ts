@@ -2,7 +2,7 @@
 
 import { add, button, el, show } from "./dom";
 import { bytes } from "./format";
-import { cancel, current, familyName, load, modelName, nameOf, SHIPPED, lastChoices, watch, type ModelState } from "./model";
+import { back, cancel, current, familyName, load, modelName, nameOf, previous, SHIPPED, lastChoices, watch, type ModelState } from "./model";
 import { problemBox } from "./problems";
 import { preflight, type Preflight, type Progress } from "../lib/index";
 
@@ -19,6 +19,7 @@ export function startStatus(place: HTMLElement, changeModel: () => void): void {
   const bar = el("progress", { "aria-label": "Loading the model", "data-testid": "load-progress", max: 1 });
   const cancelButton = button("Cancel", { class: "small", "data-testid": "cancel-load", onclick: cancel });
   const loadButton = button("Load the model", { class: "small", "data-testid": "load-model" });
+  const backButton = button("Back", { class: "small", "data-testid": "back-to-model", onclick: back });
   const changeButton = button("Change model", { class: "small", "data-testid": "change-model", onclick: changeModel });
   const trouble = el("div", { role: "alert" });
   const said = el("p", { class: "sr", role: "status" });
@@ -30,7 +31,7 @@ export function startStatus(place: HTMLElement, changeModel: () => void): void {
       "div",
       { class: "wrap status-row" },
       modelLine,
-      el("div", { class: "status-actions" }, cancelButton, loadButton, changeButton),
+      el("div", { class: "status-actions" }, cancelButton, loadButton, backButton, changeButton),
       deviceLine,
     ),
     el("div", { class: "wrap" }, bar, trouble, said),
@@ -56,7 +57,10 @@ export function startStatus(place: HTMLElement, changeModel: () => void): void {
   watch((state) => {
     show(state.kind === "loading", bar);
     show(state.kind === "loading", cancelButton, changeButton);
-    show(state.kind === "none" || state.kind === "failed", loadButton, changeButton);
+    show(state.kind === "failed" || (state.kind === "none" && previous() === null), loadButton, changeButton);
+    const old = state.kind === "none" || state.kind === "failed" ? previous() : null;
+    show(old !== null, backButton, changeButton);
+    if (old !== null) backButton.textContent = `Back to ${nameOf(old)}`;
     if (state.kind !== last) trouble.replaceChildren();
     place.dataset["state"] = state.kind;
     device(state);

@@ -40,9 +40,10 @@ export class Session {
 
   /** Reads a prompt, if there is one, and writes on from it: pieces to iterate over, and a `result` to await. */
   generate(prompt: string, options: GenerateOptions = {}): Generation {
-    const { signal, stop, seed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0, ...others } = options;
-    const wire: WireGenerateOptions = { ...others, seed, stop: typeof stop === "string" ? [stop] : [...(stop ?? [])] };
-    return new Writing(wire, signal, (options) => this.call("generate", [prompt, wire], options));
+    const { signal, stop, ...others } = options;
+    const newSeed = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+    const wire: WireGenerateOptions = { ...others, newSeed, stop: typeof stop === "string" ? [stop] : [...(stop ?? [])] };
+    return new Writing(signal, (options) => this.call("generate", [prompt, wire], options));
   }
 
   /** How likely a text is as the continuation of the session, which stays as it is. */

@@ -99,7 +99,10 @@ export interface Preflight {
   fix: string | null;
 }
 
-/** How the next token is drawn, and when to stop: the options of `fastweight generate` in camelCase. */
+/**
+ * How the next token is drawn, and when to stop: the options of `fastweight generate` in camelCase. After `model.restore`, how tokens are drawn is by default as the
+ * state has it, seed included, so that a text goes on as if it had not stopped.
+ */
 export interface GenerateOptions {
   /** Tokens at most. Default: 256. */
   predict?: number;

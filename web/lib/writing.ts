@@ -4,13 +4,14 @@ import type { CallOptions } from "./connection";
 import type { Generation, GenerateOptions, GenerateResult, Piece } from "./types";
 
 /** What goes to the worker of options. */
-export interface WireGenerateOptions extends Omit<GenerateOptions, "signal" | "stop" | "seed"> {
-  seed: number;
+export interface WireGenerateOptions extends Omit<GenerateOptions, "signal" | "stop"> {
+  /** The seed if neither the options nor a restored state have one. */
+  newSeed: number;
   stop: string[];
 }
 
 /** What the worker tells at the end; the text is put together here. */
-type Ended = Omit<GenerateResult, "text" | "seed">;
+type Ended = Omit<GenerateResult, "text">;
 
 /**
  * Pieces as they come. The worker draws a token only when it is asked for, so that a loop that is left leaves the session exactly there. If nobody
@@ -28,7 +29,6 @@ export class Writing implements Generation {
   private wake: (() => void) | null = null;
 
   constructor(
-    private readonly options: WireGenerateOptions,
     private readonly signal: AbortSignal | undefined,
     private readonly call: (options: CallOptions) => Promise<Ended>,
   ) {}
@@ -55,7 +55,7 @@ export class Writing implements Generation {
         if (!this.iterating) resolve(true);
       });
     };
-    const whole = (ended: Ended) => ({ text: this.text, seed: this.options.seed, ...ended });
+    const whole = (ended: Ended) => ({ text: this.text, ...ended });
     this.started = this.call({ signal: this.signal, onEvent }).then(whole);
     const end = () => {
       this.ended = true;

@@ -1,5 +1,6 @@
 //! Sessions: what they read and write, with a lost device answered by another one.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use fastweight::device::DeviceError;
@@ -22,63 +23,48 @@ pub struct Session {
     model: Model,
     inner: Rc<Mutex<generate::Session>>,
     cancel: Cancel,
+    /// How the state that it was restored from draws, if it was.
+    restored: Cell<Option<Sampling>>,
 }
 
-/// `GenerateOptions` of `lib/types.ts`.
+/// `GenerateOptions` of `lib/types.ts`. What isn't given is as usual, or, after a restored state, as the state has it.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 struct Options {
-    predict: usize,
-    temp: f32,
-    top_k: u32,
-    top_p: f32,
-    min_p: f32,
-    repeat_penalty: f32,
-    repeat_last_n: u32,
-    seed: u64,
+    predict: Option<usize>,
+    temp: Option<f32>,
+    top_k: Option<u32>,
+    top_p: Option<f32>,
+    min_p: Option<f32>,
+    repeat_penalty: Option<f32>,
+    repeat_last_n: Option<u32>,
+    seed: Option<u64>,
+    /// The seed of a session that has none.
+    new_seed: u64,
+    #[serde(default)]
     stop: Vec<String>,
+    #[serde(default)]
     logprobs: usize,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        let (s, w) = (Sampling::default(), WritingOptions::default());
-        Options {
-            predict: w.predict,
-            temp: s.temperature,
-            top_k: s.top_k,
-            top_p: s.top_p,
-            min_p: s.min_p,
-            repeat_penalty: s.repeat_penalty,
-            repeat_last_n: s.repeat_last_n,
-            seed: s.seed,
-            stop: w.stop,
-            logprobs: w.logprobs,
-        }
-    }
-}
-
 impl Options {
-    fn sampling(&self) -> Sampling {
+    fn sampling(&self, restored: Option<Sampling>) -> Sampling {
+        let usual = restored.unwrap_or(Sampling { seed: self.new_seed, ..Sampling::default() });
         Sampling {
-            repeat_penalty: self.repeat_penalty,
-            repeat_last_n: self.repeat_last_n,
-            temperature: self.temp,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            seed: self.seed,
+            repeat_penalty: self.repeat_penalty.unwrap_or(usual.repeat_penalty),
+            repeat_last_n: self.repeat_last_n.unwrap_or(usual.repeat_last_n),
+            temperature: self.temp.unwrap_or(usual.temperature),
+            top_k: self.top_k.unwrap_or(usual.top_k),
+            top_p: self.top_p.unwrap_or(usual.top_p),
+            min_p: self.min_p.unwrap_or(usual.min_p),
+            seed: self.seed.unwrap_or(usual.seed),
         }
     }
 
     fn writing(&self) -> WritingOptions {
+        let predict = self.predict.unwrap_or(WritingOptions::default().predict);
         // Without a stop string only an unfinished character can be held back; it belongs to what is written on.
-        WritingOptions {
-            predict: self.predict,
-            stop: self.stop.clone(),
-            logprobs: self.logprobs,
-            resumable: self.stop.is_empty(),
-        }
+        WritingOptions { predict, stop: self.stop.clone(), logprobs: self.logprobs, resumable: self.stop.is_empty() }
     }
 }
 
@@ -134,7 +120,7 @@ macro_rules! carried {
 impl Session {
     pub(crate) fn new(model: Model, session: generate::Session) -> Session {
         let cancel = session.cancel_handle();
-        Session { model, inner: Rc::new(Mutex::new(session)), cancel }
+        Session { model, inner: Rc::new(Mutex::new(session)), cancel, restored: Cell::new(None) }
     }
 }
 
@@ -205,12 +191,13 @@ impl Session {
     }
 
     /// Writes on. `options` is `GenerateOptions` of `lib/types.ts` as JSON; `on_piece` is called with every `Piece` as JSON and may return a promise, which is
-    /// awaited; at false the text ends there. Returns `{ finishReason, tokens }` as JSON.
+    /// awaited; at false the text ends there. Returns `{ finishReason, tokens, seed }` as JSON.
     pub async fn generate(&self, options: &str, on_piece: &Function) -> Result<String, JsValue> {
         let options: Options = serde_json::from_str(options)
             .map_err(|e| Failure(option("generate options", &e.to_string(), "those of GenerateOptions")))?;
         let mut session = self.inner.lock().await;
-        session.set_sampling(options.sampling()).map_err(Failure)?;
+        let sampling = options.sampling(self.restored.get());
+        session.set_sampling(sampling).map_err(Failure)?;
         let mut writing = session.write(options.writing());
         let mut wanted = true;
         while wanted {
@@ -225,7 +212,8 @@ impl Session {
         if writing.finish_reason() == Some(Finish::Cancelled) {
             return Err(Failure(Error::Cancelled { taken: writing.usage().tokens }).into());
         }
-        Ok(json!({ "finishReason": writing.finish_reason(), "tokens": writing.usage().tokens }).to_string())
+        Ok(json!({ "finishReason": writing.finish_reason(), "tokens": writing.usage().tokens, "seed": sampling.seed })
+            .to_string())
     }
 
     /// The logits after each token, `[tokens, vocabulary]`.
@@ -243,8 +231,9 @@ impl Session {
     /// Another session with the same past.
     pub async fn fork(&self) -> Result<Session, JsValue> {
         let session = self.inner.lock().await;
-        let fork = carried!(self.model, session.fork());
-        Ok(Session::new(self.model.clone(), fork))
+        let fork = Session::new(self.model.clone(), carried!(self.model, session.fork()));
+        fork.restored.set(self.restored.get());
+        Ok(fork)
     }
 
     /// The state as a file.
@@ -258,6 +247,7 @@ impl Session {
     pub async fn restore(&self, bytes: &[u8]) -> Result<(), JsValue> {
         let mut session = self.inner.lock().await;
         carried!(self.model, session.restore(bytes));
+        self.restored.set(Some(*session.sampling()));
         Ok(())
     }
 

@@ -59,6 +59,15 @@ export async function logits([device, ids]: [DeviceChoice, number[]]): Promise<{
   return { whole, stepwise };
 }
 
+/** The logits at some positions, of a model by its address. */
+export async function logitsOf([url, device, ids, positions]: [string, DeviceChoice, number[], number[]]): Promise<number[][]> {
+  const model = await fastweight.Model.load(new URL(url, location.href), { device });
+  const all = await model.session().logits(ids);
+  await model.dispose();
+  const vocabulary = all.length / ids.length;
+  return positions.map((position) => Array.from(all.subarray(position * vocabulary, (position + 1) * vocabulary)));
+}
+
 /** A greedy text that moves from one device to another half-way. */
 export async function moveState([from, to, prompt, predict]: [DeviceChoice, DeviceChoice, string, number]): Promise<(number | null)[]> {
   const ids: (number | null)[] = [];

@@ -6,6 +6,7 @@ import { bytes, plural } from "../format";
 import type { Learning } from "../learning";
 import { current, modelName, ready } from "../model";
 import { ProblemPlace } from "../problems";
+import { Sampling } from "../sampling";
 import { Writer } from "../writer";
 import type { Model } from "../../lib/index";
 
@@ -26,6 +27,8 @@ export function keepSection(learning: Learning): HTMLElement {
   const commandRow = el("p", { class: "command hint", hidden: true }, "On the command line: ", command);
   const problem = new ProblemPlace();
   const writer = new Writer("What it writes on", "learn-output");
+  const sampling = new Sampling("keep-option");
+  sampling.onShade = (on) => writer.shade(on);
   show(false, writer.element);
 
   const arrange = (): void => {
@@ -61,7 +64,7 @@ export function keepSection(learning: Learning): HTMLElement {
     if (session === null) return;
     show(true, writer.element);
     void use("write", async () => {
-      await writer.write(session, "", { predict: 120 });
+      await writer.write(session, "", sampling.options());
     });
     stop.focus();
   });
@@ -110,6 +113,7 @@ export function keepSection(learning: Learning): HTMLElement {
     el("h2", { id: "keep-title" }, "Go on from here"),
     state,
     el("div", { class: "row" }, write, stop, save, open, file),
+    el("details", { class: "keep-how" }, el("summary", { "data-testid": "keep-option-how" }, "How it writes"), sampling.element),
     commandRow,
     problem.element,
     writer.element,

@@ -156,6 +156,6 @@ export function writeView(): HTMLElement {
       ),
       waiting,
     ),
-    el("aside", { class: "side", "aria-label": "Options" }, sampling.element),
+    el("aside", { class: "side", "aria-labelledby": "how-title" }, el("h2", { id: "how-title" }, "How it writes"), sampling.element),
   );
 }

@@ -92,12 +92,13 @@ const calls: Record<string, (session: Session, call: Call, ...args: never[]) => 
       left ||= !more;
       return more;
     };
-    const { finishReason, tokens } = JSON.parse(await session.generate(JSON.stringify(options), onPiece));
+    const { finishReason, tokens, seed } = JSON.parse(await session.generate(JSON.stringify(options), onPiece));
     const decode = Math.max(performance.now() - first - waited, 0);
     const rate = (n: number, milliseconds: number) => (n > 0 && milliseconds > 0 ? (1000 * n) / milliseconds : 0);
     return {
       // A loop that is left at the last piece ended there all the same.
       finishReason: left && finishReason === null ? "left" : finishReason,
+      seed,
       usage: {
         promptTokens,
         tokens,
