@@ -288,13 +288,21 @@ impl Gpu {
         Ok(words)
     }
 
-    /// Waits for what the browser tells. Firefox looks only every 100 ms whether the GPU is done, unless something is submitted.
+    /// Waits for what the browser tells. Firefox looks only every 100 ms whether the GPU is done, unless something is submitted: at once,
+    /// which is often enough for a small step, and then as often as timers let us.
     #[cfg(target_arch = "wasm32")]
     async fn nudged<T>(&self, waiting: impl Future<Output = T> + Unpin) -> T {
         use futures::future::{Either, select};
         let mut waiting = waiting;
+        let mut first = true;
         loop {
-            match select(waiting, std::pin::pin!(super::web::sleep(1))).await {
+            let turn = async {
+                match std::mem::take(&mut first) {
+                    true => super::web::macrotask().await,
+                    false => super::web::sleep(1).await,
+                }
+            };
+            match select(waiting, std::pin::pin!(turn)).await {
                 Either::Left((told, _)) => return told,
                 Either::Right(((), still)) => waiting = still,
             }
