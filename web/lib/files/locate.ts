@@ -64,9 +64,12 @@ function name(source: string | URL): Named {
   throw new FastweightError("bad-option", `"${text}" names no model: ${wanted}`);
 }
 
-/** A model that ships with the project, in the format for browsers: half of the bytes, for 0.006 % of perplexity. */
+/** Models of the project whose folder has a file for browsers: half of the bytes, for 0.006 % of perplexity. */
+const FOR_BROWSERS: ReadonlyMap<string, string> = new Map([["ttt-linear-stories-6m", "ttt-linear-stories-6m.q8_0.gguf"]]);
+
+/** A model beside the page: its folder, or the file of it that is for browsers. */
 function shipped(name: string, modelsUrl: string): URL {
-  return new URL(`${name}/${name}.q8_0.gguf`, modelsUrl);
+  return new URL(`${name}/${FOR_BROWSERS.get(name) ?? ""}`, modelsUrl);
 }
 
 /** The files at an address. */
