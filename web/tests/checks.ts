@@ -111,6 +111,15 @@ export async function learn([device, text]: [DeviceChoice, string]) {
   };
 }
 
+/** What is written on from a state, with nothing said about how: its text, and the state after it. */
+export async function goOn([device, state, predict]: [DeviceChoice, number[], number]): Promise<{ text: string; state: number[] }> {
+  const session = await models.get(device)!.restore(Uint8Array.from(state));
+  const { text } = await session.generate("", { predict }).result;
+  const after = await session.save();
+  await session.dispose();
+  return { text, state: Array.from(after) };
+}
+
 /** A long read and a long text, with the device broken at the worst moments; what came of them, and what comes without. */
 export async function loseDevice([device, text, predict]: [DeviceChoice, string, number]) {
   const model = models.get(device)!;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "@playwright/test";
 import { chromiumOptions } from "../playwright.config";
 import * as checks from "./checks";
-import { fastweightJson } from "./command-line";
+import { fastweight, fastweightJson } from "./command-line";
 import { anyPage } from "./engine";
 import { Site } from "./site";
 
@@ -59,4 +59,22 @@ test("it says so, and writes and learns as the command line does", async ({ page
     const mean = those.reduce((sum, x) => sum + x, 0) / those.length;
     expect(Math.abs(mean - loss.mean), `tokens ${from} to ${to}`).toBeLessThan(1e-3);
   }
+});
+
+test("a sampled text goes from the command line to the page and back as if it had not stopped", async ({ page: opened }) => {
+  test.setTimeout(300_000);
+  const folder = mkdtempSync(join(tmpdir(), "fastweight-"));
+  const [first, second] = [join(folder, "first.fwstate"), join(folder, "second.fwstate")];
+  const options = ["--temp", "0.9", "--seed", "7"];
+  const whole = fastweight("generate", "Once upon a time", ...options, "-n", "60");
+  const start = fastweight("generate", "Once upon a time", ...options, "-n", "20", "--save-state", first);
+
+  await opened.goto(new URL("blank.html", site.url).href);
+  const page = anyPage(opened, () => opened.close());
+  await page.evaluate(checks.load, "cpu");
+  const middle = await page.evaluate(checks.goOn, ["cpu", Array.from(readFileSync(first)), 20]);
+  writeFileSync(second, Uint8Array.from(middle.state));
+  const end = fastweight("generate", "--load-state", second, "-n", "20");
+  rmSync(folder, { recursive: true });
+  expect(start + middle.text + end).toBe(whole);
 });
