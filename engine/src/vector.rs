@@ -4,7 +4,15 @@
 use half::{bf16, f16};
 use multiversion::multiversion;
 
+use self::stored::*;
 use crate::tensor::{BLOCK, DType};
+
+/// Rows in the formats that weights are stored in.
+#[cfg_attr(all(target_arch = "wasm32", target_feature = "simd128"), path = "vector/stored_simd128.rs")]
+mod stored;
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod product_simd128;
 
 /// A weight matrix in the format it is stored in, rows padded to [`crate::tensor::Desc::stride`].
 #[derive(Clone, Copy)]
@@ -62,120 +70,16 @@ fn from_f16(x: f16) -> f32 {
     f32::from_bits((bits & 0x8000) << 16 | (bits & 0x7fff) << 13) * BIAS
 }
 
-#[inline(always)]
-fn from_bf16(x: bf16) -> f32 {
-    f32::from_bits(u32::from(x.to_bits()) << 16)
-}
-
 /// Σ aᵢ bᵢ.
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), a, b, |x| x)
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn dot_f16(w: &[f16], x: &[f32]) -> f32 {
-    dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_f16)
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn dot_bf16(w: &[bf16], x: &[f32]) -> f32 {
-    dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_bf16)
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn widen_f16(w: &[f16], out: &mut [f32]) {
-    w.iter().zip(out).for_each(|(w, out)| *out = from_f16(*w));
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn widen_bf16(w: &[bf16], out: &mut [f32]) {
-    w.iter().zip(out).for_each(|(w, out)| *out = from_bf16(*w));
-}
-
 /// The blocks of a stored row of `width` elements that starts at word `start`: the bytes of their quants, and their scales.
 fn planes<const BYTES: usize>(w: &[u32], start: usize, width: usize, dtype: DType) -> (&[[u8; BYTES]], &[f16]) {
     let (quants, scales) = w[start..].split_at(dtype.quant_words(width));
     (bytemuck::cast_slice(quants).as_chunks().0, bytemuck::cast_slice(scales))
-}
-
-/// The weights d q of a block.
-#[inline(always)]
-fn block_q8_0(q: &[u8; BLOCK], d: f16) -> [f32; BLOCK] {
-    let d = from_f16(d);
-    std::array::from_fn(|i| d * f32::from(q[i] as i8))
-}
-
-/// The weights that `weight` makes of the four-bit integers of a block.
-#[inline(always)]
-fn block_q4(q: &[u8; BLOCK / 2], weight: impl Fn(f32) -> f32) -> [f32; BLOCK] {
-    let mut out = [0f32; BLOCK];
-    for i in 0..BLOCK / 2 {
-        out[i] = weight(f32::from(q[i] & 15));
-        out[i + BLOCK / 2] = weight(f32::from(q[i] >> 4));
-    }
-    out
-}
-
-#[inline(always)]
-fn block_q4_0(q: &[u8; BLOCK / 2], d: f16) -> [f32; BLOCK] {
-    let d = from_f16(d);
-    block_q4(q, |q| d * (q - 8.0))
-}
-
-#[inline(always)]
-fn block_q4_1(q: &[u8; BLOCK / 2], dm: [f16; 2]) -> [f32; BLOCK] {
-    let (d, m) = (from_f16(dm[0]), from_f16(dm[1]));
-    block_q4(q, |q| d * q + m)
-}
-
-/// Σ wᵢ xᵢ over whole blocks, each decoded by `block`.
-#[inline(always)]
-fn dot_blocks<Q, S: Copy>(fused: bool, quants: &[Q], scales: &[S], x: &[f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) -> f32 {
-    let mut sums = [0f32; BLOCK];
-    for ((q, scale), x) in quants.iter().zip(scales).zip(x.as_chunks::<BLOCK>().0) {
-        let w = block(q, *scale);
-        for lane in 0..BLOCK {
-            sums[lane] = if fused { w[lane].mul_add(x[lane], sums[lane]) } else { w[lane] * x[lane] + sums[lane] };
-        }
-    }
-    folded(sums)
-}
-
-#[inline(always)]
-fn widen_blocks<Q, S: Copy>(quants: &[Q], scales: &[S], out: &mut [f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) {
-    let blocks = out.as_chunks_mut::<BLOCK>().0;
-    blocks.iter_mut().zip(quants.iter().zip(scales)).for_each(|(out, (q, scale))| *out = block(q, *scale));
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn dot_q8_0(q: &[[u8; BLOCK]], d: &[f16], x: &[f32]) -> f32 {
-    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q8_0)
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn dot_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], x: &[f32]) -> f32 {
-    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q4_0)
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn dot_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], x: &[f32]) -> f32 {
-    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, dm, x, block_q4_1)
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn widen_q8_0(q: &[[u8; BLOCK]], d: &[f16], out: &mut [f32]) {
-    widen_blocks(q, d, out, block_q8_0);
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn widen_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], out: &mut [f32]) {
-    widen_blocks(q, d, out, block_q4_0);
-}
-
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn widen_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], out: &mut [f32]) {
-    widen_blocks(q, dm, out, block_q4_1);
 }
 
 /// Writes `out.len()` stored weights as floats, from element `start` on, or the row that starts at word `start`.
@@ -271,10 +175,20 @@ pub(crate) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], strid
         }
         return;
     }
+    packed_product(alpha, a, b, c, stride);
+}
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use product_simd128::product as packed_product;
+
+/// The product for which both operands are brought into the order of the arithmetic first; its sizes have been checked.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+fn packed_product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], stride: usize) {
+    let (m, k, n) = (a.rows, a.columns, b.columns);
     let strides = |v: View<'_>| (v.row as isize, v.column as isize);
     let ((ar, ac), (br, bc)) = (strides(a), strides(b));
-    #[expect(unsafe_code, reason = "the library's interface is raw pointers; the assertions above bound every access")]
-    // SAFETY: `View::new` and the assertion on `c` keep every index inside its slice, and `c` is borrowed mutably.
+    #[expect(unsafe_code, reason = "the library's interface is raw pointers; the caller's assertions bound every access")]
+    // SAFETY: `View::new` and the assertions of `product`, the only caller, keep every index inside its slice, and `c` is borrowed mutably.
     unsafe {
         let (a, b, c) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
         matrixmultiply::sgemm(m, k, n, alpha, a, ar, ac, b, br, bc, 1.0, c, stride as isize, 1);
@@ -282,13 +196,21 @@ pub(crate) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], strid
 }
 
 /// x / (1 + e⁻ˣ).
+#[inline]
 pub(crate) fn silu(x: f32) -> f32 {
     x * sigmoid(x)
 }
 
 /// 1 / (1 + e⁻ˣ).
+#[inline]
 pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + exponential(-x))
+}
+
+/// eˣ, by the system's library; in WebAssembly, whose library is slow and takes one number at a time, in steps that vectorise.
+#[inline]
+pub(crate) fn exponential(x: f32) -> f32 {
+    if cfg!(target_arch = "wasm32") { exp(x) } else { x.exp() }
 }
 
 /// log(1 + eˣ) = max(x, 0) + log(1 + u), u = e^−|x|, the second logarithm as 2 artanh(u / (2 + u)), whose series keeps the digits of a small u.
@@ -363,9 +285,12 @@ pub(crate) fn recur(d: &[f32], a: f32, b: &[f32], c: &[f32], s: &mut [f32]) -> f
 }
 
 /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of GELU.
+#[inline]
 pub(crate) fn gelu(x: f32) -> f32 {
     const SQRT_2_OVER_PI: f32 = (std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2) as f32;
-    0.5 * x * (1.0 + (SQRT_2_OVER_PI * (x + 0.044715 * x * x * x)).tanh())
+    let inner = SQRT_2_OVER_PI * (x + 0.044715 * x * x * x);
+    // ½ (1 + tanh(z)) is the sigmoid of 2 z.
+    if cfg!(target_arch = "wasm32") { x * sigmoid(2.0 * inner) } else { 0.5 * x * (1.0 + inner.tanh()) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::embed::{expect_matrix, with_weight};
 use super::*;
-use crate::vector::{View, product, widen};
+use crate::vector::{Matrix, View, product, widen};
 
 /// `y[t, n] = Σₖ x[t, k] · w[n, k]`, added to the last input in place if `residual`.
 /// Inputs: x `[rows, k]`, w `[n, k]` in a weight format, and with `residual` y `[rows, n]`.
@@ -114,13 +114,19 @@ impl Kernel for Matmul {
             let start = panel * PANEL;
             let n = PANEL.min(count - start);
             SCRATCH.with_borrow_mut(|(weights, sums)| {
-                weights.resize(PANEL * k, 0.0);
                 sums.clear();
                 sums.resize(rows * n, 0.0);
-                for (i, row) in weights.chunks_mut(k).take(n).enumerate() {
-                    widen(w.matrix(), (start + i) * w.operand.stride, row);
-                }
-                product(1.0, x_view, View::new(weights, n, k, k).t(), sums, n);
+                let (w, stride) = (w.matrix(), w.operand.stride);
+                let panel = if let Matrix::F32(w) = w {
+                    View::new(&w[start * stride..], n, k, stride)
+                } else {
+                    weights.resize(PANEL * k, 0.0);
+                    for (i, row) in weights.chunks_mut(k).take(n).enumerate() {
+                        widen(w, (start + i) * stride, row);
+                    }
+                    View::new(weights, n, k, k)
+                };
+                product(1.0, x_view, panel.t(), sums, n);
                 for (r, sums) in sums.chunks(n).enumerate() {
                     y.write(r, first + start, sums, residual);
                 }

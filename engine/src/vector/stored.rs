@@ -1,0 +1,110 @@
+//! Dot products with rows as they are stored, and their widening, in loops that compilers vectorise.
+
+use half::{bf16, f16};
+use multiversion::multiversion;
+
+use super::{BLOCK, dot_widened, folded, from_f16};
+
+#[inline(always)]
+fn from_bf16(x: bf16) -> f32 {
+    f32::from_bits(u32::from(x.to_bits()) << 16)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn dot_f16(w: &[f16], x: &[f32]) -> f32 {
+    dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_f16)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn dot_bf16(w: &[bf16], x: &[f32]) -> f32 {
+    dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_bf16)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn widen_f16(w: &[f16], out: &mut [f32]) {
+    w.iter().zip(out).for_each(|(w, out)| *out = from_f16(*w));
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn widen_bf16(w: &[bf16], out: &mut [f32]) {
+    w.iter().zip(out).for_each(|(w, out)| *out = from_bf16(*w));
+}
+
+/// The weights d q of a block.
+#[inline(always)]
+fn block_q8_0(q: &[u8; BLOCK], d: f16) -> [f32; BLOCK] {
+    let d = from_f16(d);
+    std::array::from_fn(|i| d * f32::from(q[i] as i8))
+}
+
+/// The weights that `weight` makes of the four-bit integers of a block.
+#[inline(always)]
+fn block_q4(q: &[u8; BLOCK / 2], weight: impl Fn(f32) -> f32) -> [f32; BLOCK] {
+    let mut out = [0f32; BLOCK];
+    for i in 0..BLOCK / 2 {
+        out[i] = weight(f32::from(q[i] & 15));
+        out[i + BLOCK / 2] = weight(f32::from(q[i] >> 4));
+    }
+    out
+}
+
+#[inline(always)]
+fn block_q4_0(q: &[u8; BLOCK / 2], d: f16) -> [f32; BLOCK] {
+    let d = from_f16(d);
+    block_q4(q, |q| d * (q - 8.0))
+}
+
+#[inline(always)]
+fn block_q4_1(q: &[u8; BLOCK / 2], dm: [f16; 2]) -> [f32; BLOCK] {
+    let (d, m) = (from_f16(dm[0]), from_f16(dm[1]));
+    block_q4(q, |q| d * q + m)
+}
+
+/// Σ wᵢ xᵢ over whole blocks, each decoded by `block`.
+#[inline(always)]
+fn dot_blocks<Q, S: Copy>(fused: bool, quants: &[Q], scales: &[S], x: &[f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) -> f32 {
+    let mut sums = [0f32; BLOCK];
+    for ((q, scale), x) in quants.iter().zip(scales).zip(x.as_chunks::<BLOCK>().0) {
+        let w = block(q, *scale);
+        for lane in 0..BLOCK {
+            sums[lane] = if fused { w[lane].mul_add(x[lane], sums[lane]) } else { w[lane] * x[lane] + sums[lane] };
+        }
+    }
+    folded(sums)
+}
+
+#[inline(always)]
+fn widen_blocks<Q, S: Copy>(quants: &[Q], scales: &[S], out: &mut [f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) {
+    let blocks = out.as_chunks_mut::<BLOCK>().0;
+    blocks.iter_mut().zip(quants.iter().zip(scales)).for_each(|(out, (q, scale))| *out = block(q, *scale));
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn dot_q8_0(q: &[[u8; BLOCK]], d: &[f16], x: &[f32]) -> f32 {
+    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q8_0)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn dot_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], x: &[f32]) -> f32 {
+    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q4_0)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn dot_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], x: &[f32]) -> f32 {
+    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, dm, x, block_q4_1)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn widen_q8_0(q: &[[u8; BLOCK]], d: &[f16], out: &mut [f32]) {
+    widen_blocks(q, d, out, block_q8_0);
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn widen_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], out: &mut [f32]) {
+    widen_blocks(q, d, out, block_q4_0);
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(super) fn widen_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], out: &mut [f32]) {
+    widen_blocks(q, dm, out, block_q4_1);
+}
