@@ -46,8 +46,8 @@ fn row_sums(local: u32, values: vec2<f32>) -> vec2<f32> {
     sh_sums[local] = values;
     workgroupBarrier();
     var sums = vec2(0.0);
-    for (var i = 0u; i < 16u; i++) {
-        sums += sh_sums[(local & ~15u) + i];
+    for (var i = local & ~15u; i < (local | 15u); i += 4u) {
+        sums += sh_sums[i] + sh_sums[i + 1u] + sh_sums[i + 2u] + sh_sums[i + 3u];
     }
     // Nobody may write the next values before all have read these.
     workgroupBarrier();

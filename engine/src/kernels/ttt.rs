@@ -266,7 +266,7 @@ impl Geometry {
         // A run may begin and end within a mini-batch.
         let chunks = tokens.min((tokens / b + 2) * b.div_ceil(chunk));
         // The norms of the rows: six loops over a head, five sums over 16 invocations.
-        let norms = 6 * (self.head_dim / 16 + 1) + 5 * 17;
+        let norms = 6 * (self.head_dim / 16 + 1) + 5 * 5;
         // A probe takes the norm of z twice more.
         let probe = a_model.map_or(0, |a_model| a_model + norms);
         chunks * (a_chunk + norms + probe) + (tokens / b + 1) * a_commit

@@ -122,7 +122,7 @@ impl Kernel for TttLinear {
         let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
         let (lanes, commit) = (256 / hd, (hd * hd / 1024 + 1) * (b + 5) + b);
         let a_chunk = 3 * (chunk * hd / 256 + 1) + hd + (chunk * b / 256 + 1) * (hd + 1) + b;
-        let a_row = hd / lanes + lanes + (b / 16 + 1) * (hd / 16 + 19) + b;
+        let a_row = hd / lanes + lanes + (b / 16 + 1) * (hd / 16 + 7) + b;
         let launch = |file, chunk, a_chunk| {
             let a_model = self.probe.then_some((chunk * hd / 256 + 1) * (hd + 1));
             let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_linear_model"));

@@ -159,7 +159,7 @@ impl Kernel for TttMlp {
         let commit = columns * (hd / 4 * (b + 5) + b) + (wide / (4 * lanes) + 1) * (b + 5) + b;
         let scores = (chunk * b / 256 + 1) * (hd + wide + 2);
         let a_chunk = 3 * (chunk * hd / 256 + 1) + columns * (3 * hd + b + 4 * chunk) + scores + 2 * wide + b;
-        let a_row = columns * (2 * hd + b) + 2 * (wide / lanes + lanes + 1) + (b / 16 + 1) * (5 * hd / 16 + 38) + b;
+        let a_row = columns * (2 * hd + b) + 2 * (wide / lanes + lanes + 1) + (b / 16 + 1) * (5 * hd / 16 + 14) + b;
         let launch = |file, chunk, a_chunk| {
             let a_model = (chunk * wide / 256 + 1) * (hd + 1) + (chunk * hd / 256 + 1) * (wide + 1);
             let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_mlp_model"));
