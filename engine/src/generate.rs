@@ -15,7 +15,7 @@ pub use batch::Batch;
 pub use chat::{Chat, Turn, WentOn};
 pub use model::{LoadOptions, Model, Progress};
 pub use observe::{FastMatrix, FastWeights, InnerLoss, MiniBatch};
-pub use programs::{Outline, Purpose, outline};
+pub use programs::{Inspection, Outline, Purpose, inspect, outline};
 pub use sampling::Sampling;
 pub use session::{Cancel, Session, Token};
 pub use snapshot::{SnapshotError, StateFile};

@@ -5,10 +5,9 @@ use std::rc::Rc;
 
 use fastweight::device::{self, DeviceError};
 use fastweight::error::Error;
-use fastweight::generate::{self, LoadOptions, Purpose, outline};
+use fastweight::generate::{self, LoadOptions, Purpose};
 use fastweight::load::{self, Opened};
-use fastweight::models::{self, Architecture};
-use fastweight::plan::Plan;
+use fastweight::models::Architecture;
 use fastweight::tensor::DType;
 use fastweight::text::Message;
 use js_sys::Function;
@@ -55,6 +54,20 @@ pub(crate) fn option(name: &'static str, found: &str, wanted: &'static str) -> E
     Error::Option { name, found: found.into(), wanted }
 }
 
+/// Repeats a call on another device as long as the one that the model is on gets lost.
+macro_rules! carried {
+    ($model:expr, $call:expr) => {{
+        let mut moves = $model.moves();
+        loop {
+            match $call.await {
+                Err(Error::Device(DeviceError::Lost(_))) if $model.recover(&mut moves).await.map_err(Failure)? => {}
+                done => break done.map_err(Failure)?,
+            }
+        }
+    }};
+}
+pub(crate) use carried;
+
 /// A model on a device.
 #[wasm_bindgen]
 #[derive(Clone)]
@@ -75,6 +88,11 @@ async fn open(folder: &JsFolder) -> Result<Opened, Error> {
     let files = Files::new(folder.clone());
     let file = files.file();
     Ok(load::open_folder(&files, file.as_deref()).await?)
+}
+
+/// All sizes of an architecture, by name.
+fn sizes(architecture: &dyn Architecture) -> serde_json::Map<String, serde_json::Value> {
+    architecture.sizes().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// The sizes of an architecture that the page needs as numbers.
@@ -103,11 +121,10 @@ impl Model {
         let plan = self.inner.plan(Purpose::Decode, 1).map_err(Failure)?;
         let learns = architecture.learns();
         let if_learns = |name| if learns { size(architecture, name) } else { 0 };
-        let sizes: serde_json::Map<_, _> = architecture.sizes().into_iter().map(|(k, v)| (k.to_string(), v.into())).collect();
         let info = json!({
             "name": self.inner.name(),
             "family": architecture.family(),
-            "sizes": sizes,
+            "sizes": sizes(architecture),
             "learns": learns,
             "layers": if_learns("layers"),
             "heads": if_learns("heads"),
@@ -131,7 +148,7 @@ impl Model {
         let tokens = || -> Result<Vec<Token>, Error> {
             let tokenizer = self.inner.tokenizer()?;
             let ids = tokenizer.encode(text)?;
-            let texts = crate::session::texts(&self.inner, &[], &ids)?;
+            let texts = crate::session::texts(&self.inner, &ids)?;
             Ok(ids.into_iter().zip(texts).map(|(id, text)| Token { id, text }).collect())
         };
         Ok(json!(tokens().map_err(Failure)?).to_string())
@@ -147,13 +164,7 @@ impl Model {
 
     /// A fresh session.
     pub async fn session(&self) -> Result<Session, JsValue> {
-        let mut moves = self.moves();
-        let session = loop {
-            match self.inner.session().await {
-                Err(Error::Device(DeviceError::Lost(_))) if self.recover(&mut moves).await.map_err(Failure)? => {}
-                session => break session.map_err(Failure)?,
-            }
-        };
+        let session = carried!(self, self.inner.session());
         Ok(Session::new(self.clone(), session))
     }
 
@@ -211,24 +222,18 @@ pub async fn inspect(folder: JsFolder, options: &str) -> Result<String, JsValue>
     let options = Options::parse(options)?;
     let mut opened = open(&folder).await.map_err(Failure)?;
     opened.checkpoint.dtype = options.dtype.or(opened.checkpoint.dtype);
-    let architecture = models::open(&opened.checkpoint, opened.config.as_ref()).map_err(Failure::from)?;
     // What a browser allows by default; the CPU device is bound by the 4 GiB of wasm.
-    let caps = device::Device::cpu();
-    let plan = |purpose, tokens| -> Result<Plan, JsValue> {
-        Ok(outline(&*architecture, purpose, tokens, caps.caps()).map_err(Failure)?.plan)
-    };
-    let (decode, prefill) = (plan(Purpose::Decode, 1)?, plan(Purpose::Prefill, 256)?);
-    let sizes: serde_json::Map<_, _> = architecture.sizes().into_iter().map(|(k, v)| (k.to_string(), v.into())).collect();
+    let model = generate::inspect(&opened, device::Device::cpu().caps()).map_err(Failure)?;
     let inspection = json!({
         "name": opened.checkpoint.name(),
-        "family": architecture.family(),
-        "sizes": sizes,
-        "tensors": opened.checkpoint.tensors.len(),
-        "parameters": opened.checkpoint.tensors.values().map(|t| t.len()).sum::<usize>(),
-        "weightBytes": decode.weight_bytes(),
-        "stateBytes": decode.states.bytes(),
-        "bufferBytes": decode.slot_bytes() + prefill.slot_bytes(),
-        "learns": architecture.learns(),
+        "family": model.architecture.family(),
+        "sizes": sizes(&*model.architecture),
+        "tensors": model.tensors,
+        "parameters": model.parameters,
+        "weightBytes": model.weight_bytes,
+        "stateBytes": model.state_bytes,
+        "bufferBytes": model.buffer_bytes,
+        "learns": model.architecture.learns(),
     });
     Ok(inspection.to_string())
 }

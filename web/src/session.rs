@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::error::Failure;
-use crate::model::{Model, option};
+use crate::model::{Model, carried, option};
 
 /// One sequence of a model. Its calls wait for each other.
 #[wasm_bindgen]
@@ -76,10 +76,10 @@ struct Read {
     loss: Option<f32>,
 }
 
-/// The text of each token, a character of several tokens with its last. `before` are the tokens before them.
-pub(crate) fn texts(model: &generate::Model, before: &[u32], ids: &[u32]) -> Result<Vec<String>, Error> {
+/// The text of each token, a character of several tokens with its last.
+pub(crate) fn texts(model: &generate::Model, ids: &[u32]) -> Result<Vec<String>, Error> {
     let tokenizer = model.tokenizer()?;
-    let mut stream = TextStream::after(before);
+    let mut stream = TextStream::default();
     let mut texts = ids.iter().map(|id| stream.push(tokenizer, *id)).collect::<Result<Vec<_>, _>>()?;
     let rest = stream.finish(tokenizer)?;
     if let Some(last) = texts.last_mut() {
@@ -93,28 +93,17 @@ pub(crate) fn texts(model: &generate::Model, before: &[u32], ids: &[u32]) -> Res
 fn encode(session: &generate::Session, text: &str) -> Result<Vec<u32>, Error> {
     let tokenizer = session.model().tokenizer()?;
     let mut ids = tokenizer.encode_plain(text)?;
-    let opening = tokenizer.opening()?;
-    if session.is_empty() && !ids.starts_with(&opening) {
-        ids.splice(..0, opening);
+    if session.is_empty() {
+        let opening = tokenizer.opening()?;
+        if !ids.starts_with(&opening) {
+            ids.splice(..0, opening);
+        }
     }
     Ok(ids)
 }
 
 fn tokens(ids: &[u32], texts: Vec<String>, losses: &[Option<f32>]) -> Vec<Read> {
     ids.iter().zip(texts).zip(losses).map(|((id, text), loss)| Read { id: *id, text, loss: *loss }).collect()
-}
-
-/// Repeats a session's call on another device as long as the one that it is on gets lost.
-macro_rules! carried {
-    ($model:expr, $call:expr) => {{
-        let mut moves = $model.moves();
-        loop {
-            match $call.await {
-                Err(Error::Device(DeviceError::Lost(_))) if $model.recover(&mut moves).await.map_err(Failure)? => {}
-                done => break done.map_err(Failure)?,
-            }
-        }
-    }};
 }
 
 impl Session {
@@ -146,7 +135,7 @@ impl Session {
     pub async fn read(&self, text: &str, on_mini_batch: Option<Function>) -> Result<String, JsValue> {
         let mut session = self.inner.lock().await;
         let ids = encode(&session, text).map_err(Failure)?;
-        let texts = texts(&self.model.inner, &[], &ids).map_err(Failure)?;
+        let texts = texts(&self.model.inner, &ids).map_err(Failure)?;
         let losses = match on_mini_batch {
             None => carried!(self.model, session.read(&ids)),
             Some(call) => {

@@ -7,7 +7,8 @@ use crate::kernels::last_row::LastRow;
 use crate::kernels::remember::Remember;
 use crate::kernels::repetition::Repetition;
 use crate::kernels::sample::Sample;
-use crate::models::{Architecture, Capacity, ids_desc};
+use crate::load::Opened;
+use crate::models::{self, Architecture, Capacity, ids_desc};
 use crate::plan::{Plan, PlanError};
 use crate::step::HISTORY;
 use crate::tensor::{DType, Desc};
@@ -130,4 +131,48 @@ pub fn outline(
     let graph = graph(architecture, purpose, capacity)?;
     let fused = crate::graph::fuse::fuse(graph.clone());
     Ok(Outline { graph, fused, plan })
+}
+
+/// Rows of the prefill that [`inspect`] outlines.
+const INSPECTED_ROWS: usize = 256;
+
+/// What a model is, and what it takes on a device, by its headers alone.
+pub struct Inspection {
+    /// Its family and sizes.
+    pub architecture: Box<dyn Architecture>,
+    /// Tensors of the checkpoint.
+    pub tensors: usize,
+    /// Their elements.
+    pub parameters: usize,
+    /// Their bytes in the files.
+    pub file_bytes: u64,
+    /// Bytes of the weights on the device.
+    pub weight_bytes: u64,
+    /// Bytes of one session's state.
+    pub state_bytes: u64,
+    /// Bytes of the buffers that decode and prefill work in.
+    pub buffer_bytes: u64,
+    /// A decode step.
+    pub decode: Outline,
+    /// A prefill of up to 256 tokens.
+    pub prefill: Outline,
+}
+
+/// Inspects a model that was opened, for a device with `caps`.
+pub fn inspect(opened: &Opened, caps: &crate::caps::Caps) -> Result<Inspection, Error> {
+    let architecture = models::open(&opened.checkpoint, opened.config.as_ref())?;
+    let decode = outline(&*architecture, Purpose::Decode, 1, caps)?;
+    let prefill = outline(&*architecture, Purpose::Prefill, INSPECTED_ROWS, caps)?;
+    let tensors = || opened.checkpoint.tensors.values();
+    Ok(Inspection {
+        architecture,
+        tensors: tensors().len(),
+        parameters: tensors().map(|t| t.len()).sum(),
+        file_bytes: tensors().map(|t| t.bytes()).sum(),
+        weight_bytes: decode.plan.weight_bytes(),
+        state_bytes: decode.plan.states.bytes(),
+        buffer_bytes: decode.plan.slot_bytes() + prefill.plan.slot_bytes(),
+        decode,
+        prefill,
+    })
 }

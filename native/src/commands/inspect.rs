@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use fastweight::device::Device;
-use fastweight::generate::{Purpose, outline};
-use fastweight::models;
+use fastweight::generate;
 use serde_json::json;
 
 use crate::Ended;
@@ -12,33 +11,24 @@ use crate::args::{Args, Inspect};
 use crate::commands::{bytes, print_json};
 use crate::open;
 
-/// Rows of the prefill plan that is shown.
-const ROWS: usize = 256;
-
 pub(crate) async fn run(args: &Args, options: &Inspect) -> anyhow::Result<Ended> {
     let opened = open::files(args).await?;
-    let architecture = models::open(&opened.checkpoint, opened.config.as_ref())?;
     // Only the limits of the device matter here; the plan of the CPU device has none.
     let device = if options.plan { Device::open(&args.device).await? } else { Device::cpu() };
-    let decode = outline(&*architecture, Purpose::Decode, 1, device.caps())?;
-    let prefill = outline(&*architecture, Purpose::Prefill, ROWS, device.caps())?;
-    let parameters: usize = opened.checkpoint.tensors.values().map(|t| t.len()).sum();
-    let file_bytes: u64 = opened.checkpoint.tensors.values().map(|t| t.bytes()).sum();
-    let weights = decode.plan.weight_bytes();
-    let state = decode.plan.states.bytes();
-    let buffers = decode.plan.slot_bytes() + prefill.plan.slot_bytes();
+    let model = generate::inspect(&opened, device.caps())?;
+    let (architecture, decode) = (&model.architecture, &model.decode);
     if args.json {
         let sizes: serde_json::Map<_, _> = architecture.sizes().into_iter().map(|(k, v)| (k.to_string(), v.into())).collect();
         print_json(&json!({
             "model": opened.checkpoint.name(),
             "family": architecture.family(),
             "sizes": sizes,
-            "tensors": opened.checkpoint.tensors.len(),
-            "parameters": parameters,
-            "file_bytes": file_bytes,
-            "weight_bytes": weights,
-            "state_bytes": state,
-            "buffer_bytes": buffers,
+            "tensors": model.tensors,
+            "parameters": model.parameters,
+            "file_bytes": model.file_bytes,
+            "weight_bytes": model.weight_bytes,
+            "state_bytes": model.state_bytes,
+            "buffer_bytes": model.buffer_bytes,
             "dispatches_per_token": decode.plan.steps.len(),
         }))?;
         return Ok(Ended::Normally);
@@ -49,8 +39,14 @@ pub(crate) async fn run(args: &Args, options: &Inspect) -> anyhow::Result<Ended>
     for (size, value) in architecture.sizes() {
         writeln!(out, "{size:<12} {value}")?;
     }
-    writeln!(out, "parameters   {parameters} in {} tensors, {} in the file", opened.checkpoint.tensors.len(), bytes(file_bytes))?;
-    writeln!(out, "memory       weights {}, state {} a session, buffers {}", bytes(weights), bytes(state), bytes(buffers))?;
+    writeln!(out, "parameters   {} in {} tensors, {} in the file", model.parameters, model.tensors, bytes(model.file_bytes))?;
+    writeln!(
+        out,
+        "memory       weights {}, state {} a session, buffers {}",
+        bytes(model.weight_bytes),
+        bytes(model.state_bytes),
+        bytes(model.buffer_bytes)
+    )?;
     writeln!(out, "decode       {} dispatches a token", decode.plan.steps.len())?;
     if options.graph {
         writeln!(out, "\ndecode, as built:\n{}\ndecode, fused:\n{}", decode.graph, decode.fused)?;
@@ -58,10 +54,10 @@ pub(crate) async fn run(args: &Args, options: &Inspect) -> anyhow::Result<Ended>
     if options.plan {
         writeln!(
             out,
-            "\nplan of decode on {}:\n{}\nplan of prefill, up to {ROWS} tokens:\n{}",
+            "\nplan of decode on {}:\n{}\nplan of prefill, up to 256 tokens:\n{}",
             device.name(),
             decode.plan,
-            prefill.plan
+            model.prefill.plan
         )?;
     }
     Ok(Ended::Normally)
