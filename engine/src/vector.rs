@@ -70,6 +70,11 @@ fn from_f16(x: f16) -> f32 {
     f32::from_bits((bits & 0x8000) << 16 | (bits & 0x7fff) << 13) * BIAS
 }
 
+#[inline(always)]
+fn from_bf16(x: bf16) -> f32 {
+    f32::from_bits(u32::from(x.to_bits()) << 16)
+}
+
 /// Σ aᵢ bᵢ.
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

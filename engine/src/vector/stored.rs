@@ -3,12 +3,7 @@
 use half::{bf16, f16};
 use multiversion::multiversion;
 
-use super::{BLOCK, dot_widened, folded, from_f16};
-
-#[inline(always)]
-fn from_bf16(x: bf16) -> f32 {
-    f32::from_bits(u32::from(x.to_bits()) << 16)
-}
+use super::{BLOCK, dot_widened, folded, from_bf16, from_f16};
 
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn dot_f16(w: &[f16], x: &[f32]) -> f32 {

@@ -7,7 +7,7 @@ use std::array::from_fn;
 use bytemuck::Pod;
 use half::{bf16, f16};
 
-use super::{BLOCK, from_f16};
+use super::{BLOCK, from_bf16, from_f16};
 
 /// The block's floats, four by four.
 type Floats = [v128; BLOCK / 4];
@@ -148,10 +148,6 @@ fn widen_blocks<Q, S: Copy>(
         let q = floats(q);
         out.as_chunks_mut::<4>().0.iter_mut().zip(q).for_each(|(out, q)| store(out, scale(*s, q)));
     }
-}
-
-fn from_bf16(x: bf16) -> f32 {
-    f32::from_bits(u32::from(x.to_bits()) << 16)
 }
 
 pub(super) fn dot_f16(w: &[f16], x: &[f32]) -> f32 {
