@@ -9,7 +9,6 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
   /** Called with each event of the call; what it returns, or resolves to, answers the event if it is a question. */
   onEvent?: ((event: never) => unknown) | undefined;
-  transfer?: Transferable[];
 }
 
 interface Pending {
@@ -44,7 +43,7 @@ export class Connection {
   }
 
   /** Calls one of the worker's methods. */
-  call<T>(method: string, args: unknown[], { signal, onEvent, transfer = [] }: CallOptions = {}): Promise<T> {
+  call<T>(method: string, args: unknown[], { signal, onEvent }: CallOptions = {}): Promise<T> {
     if (this.ended) return Promise.reject(this.ended);
     if (signal?.aborted) return Promise.reject(abortError());
     const id = this.next++;
@@ -52,13 +51,13 @@ export class Connection {
     signal?.addEventListener("abort", abort, { once: true });
     const answered = new Promise<T>((resolve, reject) => {
       this.pending.set(id, { resolve, reject, onEvent });
-      this.post({ id, method, args }, transfer);
+      this.post({ id, method, args });
     });
     return answered.finally(() => signal?.removeEventListener("abort", abort));
   }
 
-  private post(message: ToWorker, transfer: Transferable[] = []): void {
-    this.worker.postMessage(message, transfer);
+  private post(message: ToWorker): void {
+    this.worker.postMessage(message);
   }
 
   private async hear(message: ToPage): Promise<void> {

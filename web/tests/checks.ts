@@ -31,6 +31,17 @@ export async function missingWebGpu(_: null): Promise<string> {
   return failed.then(() => "none", (error: { code: string }) => error.code);
 }
 
+/** Bytes that sessions take on the device: none, one and its fork, none again. */
+export async function sessionBytes(device: DeviceChoice): Promise<[number, number, number]> {
+  const bytes = async () => (await fastweight.memory()).deviceBytes;
+  const before = await bytes();
+  const session = models.get(device)!.session();
+  const fork = await session.fork();
+  const held = await bytes();
+  await Promise.all([session.dispose(), fork.dispose()]);
+  return [before, held, await bytes()];
+}
+
 export async function memory(_: null): Promise<{ wasmBytes: number; deviceBytes: number }> {
   return fastweight.memory();
 }

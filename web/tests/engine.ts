@@ -63,6 +63,9 @@ export function engineTests(browser: string, open: (url: string) => Promise<AnyP
     expect((await page.evaluate(checks.load, "webgpu")).kind).toBe("webgpu");
     // The weights went to the GPU tensor by tensor: of the module's own memory they took little.
     expect((await page.evaluate(checks.memory, null)).wasmBytes).toBeLessThan(64e6);
+    const [before, held, after] = await page.evaluate(checks.sessionBytes, "webgpu");
+    expect(held).toBeGreaterThan(before);
+    expect(after).toBe(before);
     expect((await page.evaluate(checks.load, "cpu")).kind).toBe("cpu");
   });
 

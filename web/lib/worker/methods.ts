@@ -49,8 +49,7 @@ function shortName(folder: Reopening): string {
 
 const modelCalls: Record<string, (loaded: Loaded, ...args: never[]) => Promise<unknown>> = {
   session({ model, sessions }, handle: number) {
-    sessions.add(handle);
-    return hold(handle, model.session());
+    return hold(sessions, handle, model.session());
   },
 
   restore({ model, sessions }, handle: number, bytes: Uint8Array) {
@@ -59,8 +58,7 @@ const modelCalls: Record<string, (loaded: Loaded, ...args: never[]) => Promise<u
       await session.restore(bytes);
       return session;
     };
-    sessions.add(handle);
-    return hold(handle, restored());
+    return hold(sessions, handle, restored());
   },
 
   tokenize: async ({ model }, text: string) => JSON.parse(model.tokenize(text)),
@@ -130,14 +128,7 @@ export const methods: Record<string, (call: Call, ...args: never[]) => Promise<u
     return run(loaded, ...args);
   },
 
-  async session(call, handle: number, method: string, ...args: unknown[]): Promise<unknown> {
-    const [fork] = args;
-    if (method === "fork" && typeof fork === "number") {
-      // It lives as long as the model of the session that it came from.
-      [...models.values()].find(({ sessions }) => sessions.has(handle))?.sessions.add(fork);
-    }
-    return callSession(call, handle, method, ...args);
-  },
+  session: callSession,
 
   async verify(call, choice: DeviceChoice, thorough: boolean): Promise<void> {
     await engine();

@@ -8,15 +8,18 @@ import type { WireGenerateOptions } from "../writing";
 
 interface Line {
   session: Promise<Session>;
+  /** The handles of its model's sessions, which live as long as the model. */
+  siblings: Set<number>;
   /** Resolves when the calls so far are done. */
   last: Promise<unknown>;
 }
 
 const sessions = new Map<number, Line>();
 
-/** Holds a session that is being opened. Resolves to its tokens so far. */
-export async function hold(handle: number, session: Promise<Session>): Promise<number> {
-  sessions.set(handle, { session, last: session.catch(() => {}) });
+/** Holds a session that is being opened, beside its model's others. Resolves to its tokens so far. */
+export async function hold(siblings: Set<number>, handle: number, session: Promise<Session>): Promise<number> {
+  siblings.add(handle);
+  sessions.set(handle, { session, siblings, last: session.catch(() => {}) });
   return (await session).length();
 }
 
@@ -25,6 +28,7 @@ export async function release(handles: Iterable<number>): Promise<void> {
   for (const handle of handles) {
     const line = sessions.get(handle);
     sessions.delete(handle);
+    line?.siblings.delete(handle);
     await line?.last;
     (await line?.session.catch(() => null))?.free();
   }
@@ -60,10 +64,10 @@ export async function callSession(call: Call, handle: number, method: string, ..
   }
   const run = calls[method];
   if (!run) throw new TypeError(`a session has no method ${method}`);
-  return inLine(line, call.signal, (session) => run(session, call, ...(args as never[])));
+  return inLine(line, call.signal, (session) => run(session, { ...call, siblings: line.siblings }, ...(args as never[])));
 }
 
-const calls: Record<string, (session: Session, call: Call, ...args: never[]) => Promise<unknown>> = {
+const calls: Record<string, (session: Session, call: Call & Pick<Line, "siblings">, ...args: never[]) => Promise<unknown>> = {
   async read(session, { tell }, text: string, observed: boolean): Promise<ReadToken[]> {
     return JSON.parse(await session.read(text, observed ? (line: string) => tell(JSON.parse(line) as MiniBatch) : null));
   },
@@ -114,7 +118,7 @@ const calls: Record<string, (session: Session, call: Call, ...args: never[]) => 
   length: async () => undefined,
   logits: (session, _, ids: Uint32Array) => session.logits(ids),
   setLearning: (session, _, scale: number) => session.setLearning(scale),
-  fork: async (session, _, handle: number) => hold(handle, Promise.resolve(await session.fork())),
+  fork: async (session, { siblings }, handle: number) => hold(siblings, handle, Promise.resolve(await session.fork())),
   save: (session) => session.save(),
   reset: (session) => session.reset(),
 
