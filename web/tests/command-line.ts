@@ -10,7 +10,7 @@ export const MODEL = join(root, "models", "ttt-linear-stories-6m", "ttt-linear-s
 
 /** What `fastweight` prints on the CPU device, with the model that the page loads. */
 export function fastweight(...args: string[]): string {
-  const cargo = ["run", "--quiet", "--package", "fastweight-cli", "--", "--device", "cpu", "--model", MODEL, "--quiet"];
+  const cargo = ["run", "--quiet", "--", "--device", "cpu", "--model", MODEL, "--quiet"];
   return execFileSync("cargo", [...cargo, ...args], { cwd: root, encoding: "utf8", maxBuffer: 64 << 20 });
 }
 
