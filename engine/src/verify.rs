@@ -7,10 +7,13 @@ use web_time::Instant;
 use crate::device::{Device, DeviceError};
 use crate::exec::{Program, States, Weights};
 use crate::graph::{Graph, GraphError, ValueId, Weight};
-use crate::kernels::matmul::Matmul;
-use crate::kernels::{Case, CaseInput, Fill, Role};
+use crate::kernels::{Case, Role};
 use crate::plan::{Place, Plan, PlanError, PlanWeight};
-use crate::tensor::{DType, Desc};
+use crate::tensor::DType;
+
+mod product;
+
+pub use product::Product;
 
 /// How one variant did on one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,21 +74,10 @@ pub async fn check(device: &Device, case: &Case) -> Result<Vec<Outcome>, VerifyE
 /// Seconds that a product takes on a device, warm: 64 rows of 256 with a matrix of 256 × 1024, as in a small model's prefill. For choosing between devices
 /// of which nothing else is known.
 pub async fn product_seconds(device: &Device) -> Result<f64, VerifyError> {
-    let weight = Desc::fixed(DType::F32, &[1024, 256]);
-    let inputs = vec![
-        CaseInput::activation(Desc::tokens(64, 256), Fill::uniform(1, 1.0)),
-        CaseInput::weight(weight, Fill::uniform(2, 1.0)),
-    ];
-    let case = Case::new("a product", Matmul { residual: false }, 64, inputs);
-    let (graph, outputs) = graph(&case)?;
-    let plan = Plan::new(&graph, device.caps())?;
-    // Twice, since the first compiles.
+    let mut product = Product::new(device, 64, 256, 1024).await?;
     let start = Instant::now();
-    run(device, &case, &plan, &outputs).await?;
-    let cold = start.elapsed();
-    let start = Instant::now();
-    run(device, &case, &plan, &outputs).await?;
-    Ok(start.elapsed().min(cold).as_secs_f64())
+    product.run(1).await?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// The graph of a case, and its outputs.

@@ -26,7 +26,7 @@ fn walk(op: &Op, geometry: &Geometry, fast: usize, row: usize, tokens: usize) ->
 }
 
 /// Rounds that each variant of a case says it needs.
-fn rounds(case: &Case) -> Vec<u64> {
+pub(super) fn rounds(case: &Case) -> Vec<u64> {
     let mut g = Graph::new();
     let inputs: Vec<_> = case.inputs.iter().enumerate().map(|(i, c)| g.input(i.to_string(), c.desc.clone())).collect();
     let outputs = g.nodes("node", case.op.clone(), &inputs).expect("shapes fit");

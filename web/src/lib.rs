@@ -5,11 +5,13 @@ mod device;
 mod error;
 mod files;
 mod model;
+mod product;
 mod session;
 mod verify;
 
 pub use device::Device;
 pub use model::{Model, inspect};
+pub use product::Product;
 pub use session::Session;
 pub use verify::verify;
 
