@@ -107,7 +107,7 @@ fn graph(case: &Case) -> Result<(Graph, Vec<(String, ValueId)>), GraphError> {
 async fn run(device: &Device, case: &Case, plan: &Plan, outputs: &[(String, ValueId)]) -> Result<Vec<Vec<u32>>, VerifyError> {
     let mut weights = Weights::new(device);
     for weight in &plan.weights {
-        fill(&mut weights, weight, case).await?;
+        fill(&mut weights, weight, &words_of(weight, case)).await?;
     }
     let program = Program::new(device, Arc::new(plan.clone()), &weights).await?;
     let mut states = States::new(device, &plan.states, plan, &weights).await?;
@@ -140,10 +140,15 @@ async fn run(device: &Device, case: &Case, plan: &Plan, outputs: &[(String, Valu
     Ok(all)
 }
 
-async fn fill(weights: &mut Weights, weight: &PlanWeight, case: &Case) -> Result<(), DeviceError> {
+/// The words of the weight of a case.
+fn words_of(weight: &PlanWeight, case: &Case) -> Vec<u32> {
     let Weight::Tensors { names, .. } = &weight.weight else { unreachable!("cases have no constants") };
     let index: usize = names[0]["input ".len()..].parse().expect("the name was made of it");
-    let words = case.inputs[index].fill.words(&weight.desc);
+    case.inputs[index].fill.words(&weight.desc)
+}
+
+/// Puts the words of a weight on a device, part by part.
+async fn fill(weights: &mut Weights, weight: &PlanWeight, words: &[u32]) -> Result<(), DeviceError> {
     let row = weight.desc.row_bytes();
     let mut filling = weights.fill(weight).await?;
     for (i, part) in weight.parts.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A matrix product for benches (tests/peers/products.mjs); the package does not use it.
+//! A matrix product for benches (tests/peers/browser/products.mjs); the package does not use it.
 
 use fastweight::verify::{self, VerifyError};
 use wasm_bindgen::prelude::*;

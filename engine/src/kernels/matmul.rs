@@ -49,6 +49,12 @@ pub(super) fn row_format(x: &Operand) -> &'static str {
 const COLUMNS: usize = 64;
 const ROWS: usize = 32;
 
+/// Blocks of rows in the tallest tile for so many rows, which is the first choice: a tall tile loads each weight less often, a flat one wastes less on a
+/// short prompt.
+fn most_blocks(rows: usize) -> usize {
+    if rows > ROWS { 2 } else { 1 }
+}
+
 impl Matmul {
     fn tile(&self, io: &Io, row_blocks: usize) -> Launch {
         let (x, w, y) = (&io.inputs[0], &io.inputs[1], &io.outputs[0]);
@@ -89,9 +95,7 @@ impl Kernel for Matmul {
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        // A tall tile loads each weight less often; a flat one wastes less on a short prompt.
-        let flat = self.tile(io, 1);
-        if io.inputs[0].desc.rows() > ROWS { vec![self.tile(io, 2), flat] } else { vec![flat] }
+        (1..=most_blocks(io.inputs[0].desc.rows())).rev().map(|row_blocks| self.tile(io, row_blocks)).collect()
     }
 
     fn reference(&self, args: &mut Args<'_>) {
@@ -136,7 +140,7 @@ impl Kernel for Matmul {
 
     fn cost(&self, io: &Io) -> Cost {
         let (rows, n) = (io.inputs[0].desc.rows(), io.inputs[1].desc.rows());
-        let row_tiles = rows.div_ceil(if rows > ROWS { 2 * ROWS } else { ROWS });
+        let row_tiles = rows.div_ceil(ROWS * most_blocks(rows));
         let column_tiles = n.div_ceil(COLUMNS);
         cost_product(io, self.residual, |x, w, y| x * column_tiles as f64 + w * row_tiles as f64 + y)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::VerifyError;
+use super::{VerifyError, fill};
 use crate::device::Device;
 use crate::exec::{Program, States, Weights};
 use crate::graph::{Graph, Pack};
@@ -37,12 +37,7 @@ impl Product {
         let (x, w) = (Fill::uniform(1, 1.0).words(&x_desc), Fill::uniform(2, 1.0).words(&w_desc));
         let mut weights = Weights::new(device);
         for weight in &plan.weights {
-            let mut filling = weights.fill(weight).await?;
-            for (i, part) in weight.parts.iter().enumerate() {
-                let (first, count) = (part.first as usize * inner, part.count as usize * inner);
-                filling.write(i, 0, &w[first..first + count]);
-            }
-            filling.finish();
+            fill(&mut weights, weight, &w).await?;
         }
         let states = States::new(device, &plan.states, &plan, &weights).await?;
         let program = Program::new(device, Arc::new(plan), &weights).await?;
