@@ -8,6 +8,7 @@ use crate::caps::Caps;
 
 mod adapters;
 mod gpu;
+mod stamps;
 #[cfg(target_arch = "wasm32")]
 mod web;
 

@@ -9,8 +9,11 @@ use crate::plan::{Plan, PlanWeight, StateLayout};
 use crate::step::Step;
 use crate::tensor::Desc;
 
+mod burst;
 mod cpu;
 mod gpu;
+
+pub use burst::{Elapsed, burst};
 
 /// Weights on a device, found by what fills them; shared by every plan that reads them.
 #[derive(Clone)]

@@ -23,6 +23,7 @@
 //! [`generate::Session`] is the async face, the same natively and in a browser; [`blocking`] wraps it for programs without an
 //! executor. A program that already has a wgpu device hands it in with [`device::Device::from_wgpu`].
 
+pub mod bench;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod blocking;
 pub mod blocks;

@@ -49,6 +49,9 @@ pub fn link(launch: &Launch, places: &[(u32, u32)]) -> Result<Linked, LinkError>
         return Err(operands(format!("has {} operands, launched with {}", launch.bindings.len(), places.len())));
     }
     let mut source = String::new();
+    for feature in &launch.enables {
+        source.push_str(&format!("enable {feature};\n"));
+    }
     for (name, value) in &launch.consts {
         source.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }

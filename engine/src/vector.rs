@@ -140,6 +140,17 @@ pub(crate) fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// s ← s · a + b, so many times, for all of many s at once.
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(crate) fn multiply_adds<const CHAINS: usize>(sums: &mut [[f32; 8]; CHAINS], a: f32, b: f32, steps: usize) {
+    let fused = multiversion::target::target_cfg_f!(target_feature = "fma");
+    for _ in 0..steps {
+        for s in sums.as_flattened_mut() {
+            *s = if fused { s.mul_add(a, b) } else { *s * a + b };
+        }
+    }
+}
+
 /// A row-major matrix in a slice, or its transpose: element (i, j) is at `i * row + j * column`.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {

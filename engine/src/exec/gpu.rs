@@ -109,7 +109,7 @@ struct GpuStep {
 }
 
 pub(super) struct GpuProgram {
-    gpu: Arc<Gpu>,
+    pub(super) gpu: Arc<Gpu>,
     plan: Arc<Plan>,
     steps: Vec<GpuStep>,
     slots: Vec<wgpu::Buffer>,
@@ -207,7 +207,7 @@ impl GpuProgram {
     }
 
     /// The group 2 of each step over a session's states, made on its first run.
-    fn state_groups(&self, states: &mut GpuStates) -> Arc<Vec<Option<wgpu::BindGroup>>> {
+    pub(super) fn state_groups(&self, states: &mut GpuStates) -> Arc<Vec<Option<wgpu::BindGroup>>> {
         if let Some((_, groups)) = states.groups.iter().find(|g| g.0 == self.id) {
             return groups.clone();
         }
@@ -229,6 +229,34 @@ impl GpuProgram {
         groups
     }
 
+    /// Writes the step values of the runs that follow.
+    pub(super) fn write_step(&self, step: &Step) {
+        let mut bytes = self.step_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        step.write_bytes(&mut bytes);
+        self.gpu.write(&self.step_buffer, 0, &bytes);
+    }
+
+    /// Encodes a run into a pass, and says how many dispatches it was.
+    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, state_groups: &[Option<wgpu::BindGroup>], step: &Step) -> u64 {
+        let mut dispatches = 0;
+        for ((planned, ready), state_group) in self.plan.steps.iter().zip(&self.steps).zip(state_groups) {
+            let [x, y] = planned.launch.grid.folded(step, planned.part, self.plan.caps.workgroups_axis);
+            if x == 0 {
+                continue;
+            }
+            pass.set_pipeline(&ready.pipeline.pipeline);
+            for (i, group) in ready.groups.iter().chain([state_group]).enumerate() {
+                if let Some(group) = group {
+                    pass.set_bind_group(i as u32, group, &[]);
+                }
+            }
+            pass.set_bind_group(3, &self.step_group, &[ready.part_offset]);
+            pass.dispatch_workgroups(x, y, 1);
+            dispatches += 1;
+        }
+        dispatches
+    }
+
     pub(super) fn run(
         &self,
         states: &mut GpuStates,
@@ -242,31 +270,12 @@ impl GpuProgram {
                 gpu.write(&self.slots[slot], 0, bytemuck::cast_slice(words));
             }
         }
-        {
-            let mut bytes = self.step_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-            step.write_bytes(&mut bytes);
-            gpu.write(&self.step_buffer, 0, &bytes);
-        }
+        self.write_step(step);
         let state_groups = self.state_groups(states);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            let mut dispatches = 0;
-            for ((planned, ready), state_group) in self.plan.steps.iter().zip(&self.steps).zip(state_groups.iter()) {
-                let [x, y] = planned.launch.grid.folded(step, planned.part, self.plan.caps.workgroups_axis);
-                if x == 0 {
-                    continue;
-                }
-                pass.set_pipeline(&ready.pipeline.pipeline);
-                for (i, group) in ready.groups.iter().chain([state_group]).enumerate() {
-                    if let Some(group) = group {
-                        pass.set_bind_group(i as u32, group, &[]);
-                    }
-                }
-                pass.set_bind_group(3, &self.step_group, &[ready.part_offset]);
-                pass.dispatch_workgroups(x, y, 1);
-                dispatches += 1;
-            }
+            let dispatches = self.encode(&mut pass, &state_groups, step);
             count(&gpu.counters.dispatches, dispatches);
             count(&gpu.counters.passes, 1);
         }

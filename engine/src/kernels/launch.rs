@@ -89,6 +89,8 @@ pub struct Launch {
     pub file: &'static str,
     /// The shader's name of each operand, in binding order.
     pub bindings: Vec<&'static str>,
+    /// Language features that the shader asks for by name: `f16`.
+    pub enables: Vec<&'static str>,
     /// Shared files and the fillings of the shader's holes, `shaders/parts/<part>.wgsl`.
     pub parts: Vec<&'static str>,
     /// Register tiles and other sizes that WGSL wants as constants.
@@ -104,12 +106,27 @@ pub struct Launch {
 impl Launch {
     /// A launch of `file` without parts and constants.
     pub fn new(file: &'static str, grid: Grid) -> Launch {
-        Launch { file, bindings: Vec::new(), parts: Vec::new(), consts: Vec::new(), overrides: Vec::new(), grid, rounds: 0 }
+        Launch {
+            file,
+            bindings: Vec::new(),
+            enables: Vec::new(),
+            parts: Vec::new(),
+            consts: Vec::new(),
+            overrides: Vec::new(),
+            grid,
+            rounds: 0,
+        }
     }
 
     /// Names the operands as the shader does.
     pub fn bind(mut self, names: &[&'static str]) -> Launch {
         self.bindings.extend(names);
+        self
+    }
+
+    /// Asks for a language feature.
+    pub fn enable(mut self, feature: &'static str) -> Launch {
+        self.enables.push(feature);
         self
     }
 

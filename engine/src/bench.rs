@@ -1,0 +1,3 @@
+//! Measuring a device: its ceilings, the kernels against them, and whole models. One measuring code and one schema, natively and in a browser.
+
+pub mod results;
