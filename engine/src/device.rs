@@ -5,13 +5,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::caps::Caps;
+use crate::tuning::Tuning;
 
 mod adapters;
 mod gpu;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
-pub use adapters::{AdapterReport, adapters};
+pub use adapters::{AdapterReport, Identity, adapters};
 pub use gpu::Counters;
 pub(crate) use gpu::{CounterCells, Gpu, Pipeline, STEP_BYTES};
 
@@ -195,6 +196,19 @@ impl Device {
         self
     }
 
+    /// The same device, for which plans are made by what was found on it.
+    pub fn with_tuning(self, tuning: Tuning) -> Device {
+        self.with_caps(|caps| caps.tuning = Arc::new(tuning))
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        match &self.kind {
+            Kind::Cpu(_) => Identity::cpu(),
+            Kind::Gpu(gpu) => Identity::of(gpu.device.adapter_info()),
+        }
+    }
+
     /// Its name: `cpu`, or the adapter's.
     pub fn name(&self) -> &str {
         match &self.kind {
@@ -206,6 +220,11 @@ impl Device {
     /// Whether it is the CPU device.
     pub fn is_cpu(&self) -> bool {
         matches!(self.kind, Kind::Cpu(_))
+    }
+
+    /// Whether it is an adapter that computes on the processor, as far as its system tells.
+    pub fn is_software(&self) -> bool {
+        matches!(&self.kind, Kind::Gpu(gpu) if gpu.device.adapter_info().device_type == wgpu::DeviceType::Cpu)
     }
 
     /// Why this device was chosen.
