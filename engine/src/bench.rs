@@ -17,6 +17,7 @@ pub mod results;
 mod run;
 mod sampling;
 
+pub use ceilings::ceilings;
 pub use run::{Surroundings, run};
 
 /// Who watches a bench, and may end it.

@@ -12,8 +12,10 @@ use crate::tensor::Desc;
 mod burst;
 mod cpu;
 mod gpu;
+mod profile;
 
 pub use burst::{Elapsed, burst};
+pub use profile::{Line, Profile};
 
 /// Weights on a device, found by what fills them; shared by every plan that reads them.
 #[derive(Clone)]
@@ -356,7 +358,7 @@ impl Program {
     ) -> Result<Run, DeviceError> {
         let kind = match (&self.kind, &mut states.kind) {
             (ProgramKind::Cpu(program), StatesKind::Cpu(states)) => {
-                let outputs = program.run(states, step, inputs, reads);
+                let outputs = program.run(states, step, inputs, reads, self.device.profile());
                 let Kind::Cpu(cells) = &self.device.kind else { unreachable!("a CPU program is on the CPU device") };
                 let up = size_of_val(&step.head)
                     + size_of_val(&step.sequences[..])
@@ -372,7 +374,9 @@ impl Program {
                 }
                 RunKind::Done(outputs)
             }
-            (ProgramKind::Gpu(program), StatesKind::Gpu(states)) => RunKind::Gpu(program.run(states, step, inputs, reads)?),
+            (ProgramKind::Gpu(program), StatesKind::Gpu(states)) => {
+                RunKind::Gpu(program.run(states, step, inputs, reads, self.device.profile())?)
+            }
             _ => unreachable!("plan and states are on one device"),
         };
         Ok(Run { kind })

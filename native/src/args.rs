@@ -7,6 +7,8 @@ use fastweight::device::Choice;
 use fastweight::kernels::KERNELS;
 use fastweight::tensor::DType;
 
+use crate::profile::Profiling;
+
 pub(crate) mod bench;
 
 /// Run models that learn while they read, on any GPU or on the CPU.
@@ -140,6 +142,9 @@ pub(crate) struct Generate {
     /// Go on from a saved session; the prompt may then be left out
     #[arg(long, value_name = "FILE")]
     pub(crate) load_state: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) profiling: Profiling,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -249,6 +254,9 @@ pub(crate) struct Eval {
     /// Draw the loss by position into this file
     #[arg(long, value_name = "FILE", conflicts_with = "memory")]
     pub(crate) svg: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) profiling: Profiling,
 }
 
 #[derive(Debug, ClapArgs)]
