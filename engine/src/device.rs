@@ -227,6 +227,11 @@ impl Device {
         Ok(self)
     }
 
+    /// The same device without a profile: what is run to find something out is no part of one.
+    pub(crate) fn without_profile(&self) -> Device {
+        Device { profile: None, ..self.clone() }
+    }
+
     /// Where the times of steps go, if anywhere.
     pub(crate) fn profile(&self) -> Option<&Profile> {
         self.profile.as_ref()
