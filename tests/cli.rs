@@ -6,6 +6,8 @@ mod chat;
 mod eval;
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/measure.rs"]
+mod measure;
 #[path = "cli/verify.rs"]
 mod verify;
 
