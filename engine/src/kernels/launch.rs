@@ -99,12 +99,23 @@ pub struct Launch {
     pub grid: Grid,
     /// Rounds of loops that one invocation may go through at full capacity, rounded up generously; 0 where they are few.
     pub rounds: u64,
+    /// Whether the shader uses subgroups, which the device must have.
+    pub subgroups: bool,
 }
 
 impl Launch {
     /// A launch of `file` without parts and constants.
     pub fn new(file: &'static str, grid: Grid) -> Launch {
-        Launch { file, bindings: Vec::new(), parts: Vec::new(), consts: Vec::new(), overrides: Vec::new(), grid, rounds: 0 }
+        Launch {
+            file,
+            bindings: Vec::new(),
+            parts: Vec::new(),
+            consts: Vec::new(),
+            overrides: Vec::new(),
+            grid,
+            rounds: 0,
+            subgroups: false,
+        }
     }
 
     /// Names the operands as the shader does.
@@ -134,6 +145,12 @@ impl Launch {
     /// Says how many rounds of loops an invocation may go through.
     pub fn rounds(mut self, rounds: usize) -> Launch {
         self.rounds = rounds as u64;
+        self
+    }
+
+    /// Says that the shader uses subgroups.
+    pub fn subgroups(mut self) -> Launch {
+        self.subgroups = true;
         self
     }
 
