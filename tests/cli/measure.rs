@@ -63,7 +63,8 @@ fn what_was_measured_survives_an_interruption() {
     let file = out.to_str().expect("its name is UTF-8");
     // A rest before each sample keeps it busy for minutes, were it not interrupted.
     let args = ["bench", "device", "--quick", "-r", "2", "-d", "cpu", "--delay", "100ms", "--out", file];
-    let mut bench = command(&args).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("it starts");
+    let mut bench =
+        command(&args).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("it starts");
     let began = Instant::now();
     while !out.exists() {
         assert!(began.elapsed() < Duration::from_secs(120), "no section was finished");
@@ -83,7 +84,20 @@ fn a_profile_names_every_step() {
     let trace = folder.path().join("trace.json");
     let file = trace.to_str().expect("its name is UTF-8");
     for device in ["cpu", "software"] {
-        let args = ["generate", "Once upon a time", "-n", "4", "--temp", "0", "-d", device, "--json", "--profile", "--profile-trace", file];
+        let args = [
+            "generate",
+            "Once upon a time",
+            "-n",
+            "4",
+            "--temp",
+            "0",
+            "-d",
+            device,
+            "--json",
+            "--profile",
+            "--profile-trace",
+            file,
+        ];
         let output = run(&args);
         assert!(output.status.success(), "{}", text(&output.stderr));
         let out = text(&output.stdout);
