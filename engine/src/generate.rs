@@ -9,6 +9,7 @@ mod programs;
 mod sampling;
 mod session;
 mod snapshot;
+mod weights;
 mod writing;
 
 pub use batch::Batch;
@@ -19,4 +20,5 @@ pub use programs::{Inspection, Outline, Purpose, inspect, outline};
 pub use sampling::Sampling;
 pub use session::{Cancel, Session, Token};
 pub use snapshot::{SnapshotError, StateFile};
+pub use weights::Memory;
 pub use writing::{Finish, Logprob, Piece, Usage, Writing, WritingOptions};
