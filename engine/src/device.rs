@@ -12,7 +12,7 @@ mod stamps;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
-pub use adapters::{AdapterReport, adapters};
+pub use adapters::{AdapterReport, Identity, adapters};
 pub use gpu::Counters;
 pub(crate) use gpu::{CounterCells, Gpu, Pipeline, STEP_BYTES};
 
@@ -196,6 +196,14 @@ impl Device {
         self
     }
 
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        match &self.kind {
+            Kind::Cpu(_) => Identity::cpu(),
+            Kind::Gpu(gpu) => Identity::of(gpu.device.adapter_info()),
+        }
+    }
+
     /// Its name: `cpu`, or the adapter's.
     pub fn name(&self) -> &str {
         match &self.kind {
@@ -207,6 +215,14 @@ impl Device {
     /// Whether it is the CPU device.
     pub fn is_cpu(&self) -> bool {
         matches!(self.kind, Kind::Cpu(_))
+    }
+
+    /// Seconds of a tick of the device's own clock, where it can stamp passes.
+    pub(crate) fn stamps_period(&self) -> Option<f64> {
+        match &self.kind {
+            Kind::Cpu(_) => None,
+            Kind::Gpu(gpu) => gpu.stamps_period(),
+        }
     }
 
     /// Why this device was chosen.
@@ -227,6 +243,17 @@ impl Device {
 pub async fn yield_now() {
     #[cfg(target_arch = "wasm32")]
     web::macrotask().await;
+}
+
+/// Waits; the browser runs what it has to meanwhile.
+pub(crate) async fn rest(time: std::time::Duration) {
+    if time.is_zero() {
+        return;
+    }
+    #[cfg(target_arch = "wasm32")]
+    web::sleep(u32::try_from(time.as_millis()).unwrap_or(u32::MAX)).await;
+    #[cfg(not(target_arch = "wasm32"))]
+    std::thread::sleep(time);
 }
 
 /// Adds to a counter.

@@ -81,7 +81,7 @@ pub async fn product_seconds(device: &Device) -> Result<f64, VerifyError> {
 }
 
 /// The graph of a case, and its outputs.
-fn graph(case: &Case) -> Result<(Graph, Vec<(String, ValueId)>), GraphError> {
+pub(crate) fn graph(case: &Case) -> Result<(Graph, Vec<(String, ValueId)>), GraphError> {
     let mut g = Graph::new();
     let mut inputs = Vec::new();
     for (i, input) in case.inputs.iter().enumerate() {
@@ -141,14 +141,14 @@ async fn run(device: &Device, case: &Case, plan: &Plan, outputs: &[(String, Valu
 }
 
 /// The words of the weight of a case.
-fn words_of(weight: &PlanWeight, case: &Case) -> Vec<u32> {
+pub(crate) fn words_of(weight: &PlanWeight, case: &Case) -> Vec<u32> {
     let Weight::Tensors { names, .. } = &weight.weight else { unreachable!("cases have no constants") };
     let index: usize = names[0]["input ".len()..].parse().expect("the name was made of it");
     case.inputs[index].fill.words(&weight.desc)
 }
 
 /// Puts the words of a weight on a device, part by part.
-async fn fill(weights: &mut Weights, weight: &PlanWeight, words: &[u32]) -> Result<(), DeviceError> {
+pub(crate) async fn fill(weights: &mut Weights, weight: &PlanWeight, words: &[u32]) -> Result<(), DeviceError> {
     let row = weight.desc.row_bytes();
     let mut filling = weights.fill(weight).await?;
     for (i, part) in weight.parts.iter().enumerate() {

@@ -134,11 +134,16 @@ impl<'a> Course<'a> {
 }
 
 /// Times items side by side: in every round each once, in a new order.
-pub(super) async fn sample(items: &mut [Item], course: &mut Course<'_>, observer: &mut dyn Observer) -> Result<(), BenchError> {
+pub(super) async fn sample<'a>(
+    items: impl IntoIterator<Item = &'a mut Item>,
+    course: &mut Course<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(), BenchError> {
     /// Stamps that make no sense are taken again so often.
     const TRIES: usize = 3;
     let target = if course.settings.quick { QUICK_BURST } else { BURST };
-    for item in items.iter_mut() {
+    let mut items: Vec<&mut Item> = items.into_iter().collect();
+    for item in &mut items {
         item.calibrate(target).await?;
     }
     for _ in 0..course.settings.repetitions {

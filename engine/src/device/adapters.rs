@@ -1,6 +1,6 @@
 //! The adapters that the system offers, and which of them a choice means.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Choice, DeviceError};
 
@@ -33,6 +33,31 @@ pub struct AdapterReport {
     pub auto: bool,
 }
 
+/// Who a device is, as far as its system tells. With the engine's version and [`crate::shader::fingerprint`] it is what measurements of the
+/// device belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The adapter's own name, or `cpu`. A browser may hide it.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `software`, `other` or `cpu`.
+    pub kind: String,
+    /// The driver and its version. A browser hides it.
+    pub driver: String,
+}
+
+impl Identity {
+    pub(super) fn cpu() -> Identity {
+        Identity { name: "cpu".into(), backend: "cpu".into(), kind: "cpu".into(), driver: String::new() }
+    }
+
+    pub(super) fn of(info: wgpu::AdapterInfo) -> Identity {
+        let (backend, kind) = (backend(&info).to_string(), kind(&info).to_string());
+        Identity { backend, kind, driver: driver(&info), name: info.name }
+    }
+}
+
 pub(super) enum Chosen {
     Cpu(String),
     Adapter(wgpu::Adapter, String),
@@ -54,6 +79,10 @@ fn backend(info: &wgpu::AdapterInfo) -> &'static str {
         wgpu::Backend::BrowserWebGpu => "webgpu",
         _ => "other",
     }
+}
+
+fn driver(info: &wgpu::AdapterInfo) -> String {
+    format!("{} {}", info.driver, info.driver_info).trim().to_string()
 }
 
 fn kind(info: &wgpu::AdapterInfo) -> &'static str {
@@ -101,7 +130,7 @@ pub async fn adapters() -> Vec<AdapterReport> {
         AdapterReport {
             id: id.clone(),
             kind: kind(&info),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+            driver: driver(&info),
             name: info.name,
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,

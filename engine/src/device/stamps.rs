@@ -9,18 +9,22 @@ pub(crate) struct Stamps {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     staging: wgpu::Buffer,
-    /// Nanoseconds of one tick.
+    /// Seconds of a tick.
     period: f64,
 }
 
 const BYTES: u64 = 16;
 
 impl Gpu {
+    /// Seconds of a tick, where the device can stamp.
+    pub(crate) fn stamps_period(&self) -> Option<f64> {
+        let can = self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        can.then(|| f64::from(self.queue.get_timestamp_period()) * 1e-9)
+    }
+
     /// Room for the stamps of a pass, where the device can stamp.
     pub(crate) fn stamps(&self) -> Option<Stamps> {
-        if !self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return None;
-        }
+        let period = self.stamps_period()?;
         let buffer = |label, usage| {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -37,7 +41,7 @@ impl Gpu {
             }),
             resolved: buffer("stamps", wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
             staging: buffer("stamps to read", wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
-            period: f64::from(self.queue.get_timestamp_period()),
+            period,
         })
     }
 }
@@ -63,6 +67,6 @@ impl Stamps {
         let words = gpu.read(&self.staging, BYTES).await?;
         let stamp = |i: usize| u64::from(words[2 * i]) | u64::from(words[2 * i + 1]) << 32;
         let ticks = stamp(1).checked_sub(stamp(0)).filter(|ticks| *ticks > 0);
-        Ok(ticks.map(|ticks| Duration::from_nanos((ticks as f64 * self.period) as u64)))
+        Ok(ticks.map(|ticks| Duration::from_secs_f64(ticks as f64 * self.period)))
     }
 }
