@@ -24,6 +24,11 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// Whether Ctrl-C was pressed.
+    pub(crate) fn pressed(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled()
+    }
+
     /// Watches this session from here on, and no other.
     pub(crate) fn watch(&self, session: &Session) {
         let cancel = session.cancel_handle();

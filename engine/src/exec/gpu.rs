@@ -313,6 +313,7 @@ impl GpuProgram {
         if let Some(i) = pool.iter().position(|b| b.size() >= bytes) {
             return pool.swap_remove(i);
         }
+        count(&self.gpu.counters.bytes_made, bytes);
         self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size: bytes,

@@ -232,14 +232,22 @@ impl Model {
 
     /// Room for `needed` positions, in doubling steps up to the limit; 0 where the state does not grow.
     pub(super) fn context_for(&self, needed: usize) -> usize {
-        let steps = needed.max(1).div_ceil(START_CONTEXT).next_power_of_two();
-        self.inner.context_limit.map_or(0, |limit| limit.min(START_CONTEXT.saturating_mul(steps)))
+        self.inner.context_limit.map_or(0, |limit| limit.min(stepped(needed)))
     }
 
     /// The plan of a purpose for this many sequences, as this device runs it while they are short.
     pub fn plan(&self, purpose: Purpose, sequences: usize) -> Result<Plan, Error> {
         let room = self.room(sequences, self.context_for(0));
         Ok(programs::plan(&*self.inner.architecture, purpose, room, self.device().caps())?.0)
+    }
+
+    /// The plan of a run of so many tokens that ends where each sequence has `context` positions, and the tokens that it takes at most.
+    pub(crate) fn plan_at(&self, purpose: Purpose, sequences: usize, tokens: usize, context: usize) -> Result<(Plan, usize), Error> {
+        let context = self.inner.context_limit.map_or(0, |_| context);
+        let room = self.room(sequences, context);
+        let wanted = Capacity { tokens: tokens.min(room.tokens), ..room };
+        let (plan, capacity) = programs::plan(&*self.inner.architecture, purpose, wanted, self.device().caps())?;
+        Ok((plan, capacity.tokens))
     }
 
     /// The unfused graph of a purpose for one sequence.
@@ -279,6 +287,26 @@ impl Model {
         programs.insert(key, Prepared { program: Arc::downgrade(&program), capacity, _kept });
         Ok((program, capacity))
     }
+}
+
+/// The steps in which a growing state's room doubles.
+fn stepped(needed: usize) -> usize {
+    START_CONTEXT.saturating_mul(needed.max(1).div_ceil(START_CONTEXT).next_power_of_two())
+}
+
+/// Bytes that a model and so many sequences of it, which reach `context`, will take on a device to read and to write; the error says why they can't.
+pub(crate) fn estimate(
+    architecture: &dyn Architecture,
+    device: &Device,
+    sequences: usize,
+    context: usize,
+    cache: DType,
+) -> Result<Memory, Error> {
+    let context = architecture.context().map_or(0, |_| stepped(context));
+    let tokens = chunk(architecture, device).max(4 * sequences);
+    let capacity = Capacity { sequences, tokens, context, cache, probe: false };
+    let plan = |purpose| programs::plan(architecture, purpose, capacity, device.caps());
+    Ok(Memory::of(&[plan(Purpose::Prefill)?.0, plan(Purpose::Decode)?.0]))
 }
 
 /// Operations of a chunk on the CPU: about half a second of a small machine, which whoever cancels waits. Every chunk decodes all weights

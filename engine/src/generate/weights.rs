@@ -53,8 +53,14 @@ impl Memory {
         self.weights + self.buffers + self.state
     }
 
+    /// Both together.
+    pub(crate) fn plus(&self, other: &Memory) -> Memory {
+        let Memory { weights, buffers, state } = other;
+        Memory { weights: self.weights + weights, buffers: self.buffers + buffers, state: self.state + state }
+    }
+
     /// Refuses what is more than `had`, if that is known.
-    pub(super) fn within(&self, had: Option<u64>) -> Result<(), LoadError> {
+    pub(crate) fn within(&self, had: Option<u64>) -> Result<(), LoadError> {
         let (Memory { weights, buffers, state }, needed) = (self, self.total());
         match had {
             Some(had) if needed > had => {
