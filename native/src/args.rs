@@ -6,9 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use fastweight::device::Choice;
 use fastweight::tensor::DType;
 
-mod bench;
-
-pub(crate) use bench::{Bench, BenchModels, BenchWhat};
+pub(crate) mod bench;
 
 /// Run models that learn while they read, on any GPU or on the CPU.
 #[derive(Debug, Parser)]
@@ -85,8 +83,8 @@ pub(crate) enum Command {
     Chat(Box<Chat>),
     /// Measure how well a model foretells texts, and what its memory gives
     Eval(Eval),
-    /// Measure this machine: what its devices can do, and how fast models run on them
-    Bench(Box<Bench>),
+    /// Measure the device: its ceilings, and the kernels against them
+    Bench(bench::Bench),
     /// List the devices, and which one `auto` takes
     Devices,
     /// Describe a model: family, sizes, parameters, memory

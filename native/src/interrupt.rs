@@ -24,8 +24,8 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Whether Ctrl-C was pressed.
-    pub(crate) fn pressed(&self) -> bool {
+    /// Whether Ctrl-C was pressed while no session was watched.
+    pub(crate) fn heard(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled()
     }
 

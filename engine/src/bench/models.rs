@@ -11,6 +11,7 @@ use super::{BenchError, Observer};
 use crate::device::Device;
 use crate::error::Error;
 use crate::generate::{Batch, LoadOptions, Memory, Model, Purpose, Sampling, estimate};
+use crate::models::Architecture;
 use crate::tensor::DType;
 
 /// Which models are measured, and how.
@@ -61,6 +62,15 @@ impl ModelOptions {
             memory: None,
             long: if quick { 10_000 } else { 1_000_000 },
         }
+    }
+
+    /// Every family at every size.
+    pub(super) fn architectures(&self) -> Result<Vec<Box<dyn Architecture>>, Error> {
+        let open = |(family, size): (&Family, &Size)| {
+            let opened = size.opened(*family, self.dtype);
+            Ok(crate::models::open(&opened.checkpoint, opened.config.as_ref())?)
+        };
+        self.sizes.iter().flat_map(|size| self.families.iter().map(move |family| (family, size))).map(open).collect()
     }
 
     /// The type of a cache beside these matrices.

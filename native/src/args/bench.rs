@@ -1,77 +1,104 @@
-//! What can be typed after `bench`.
+//! What can be typed after `fastweight bench`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
 use fastweight::bench::{Family, Size};
 
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) measure: Measure,
+
     #[command(subcommand)]
-    pub(crate) what: BenchWhat,
+    pub(crate) command: Option<BenchCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum BenchWhat {
-    /// Time of a token against the context: whole models of random weights, at the sizes of the TTT paper
-    Models(BenchModels),
+pub(crate) enum BenchCommand {
+    /// Measure what the device can do at best, and every kernel against it
+    Device(Measure),
+    /// Measure whole models of random weights: the time of a token against the context, and both forms of the inner step
+    Models(Box<Models>),
 }
 
+/// Which models to measure.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct BenchModels {
+pub(crate) struct Models {
+    #[command(flatten)]
+    pub(crate) measure: Measure,
+
     /// Families: ttt-linear, ttt-mlp, transformer, mamba [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub(crate) families: Vec<Family>,
 
-    /// Sizes: tiny, 125m, 350m, 760m, 1.3b [default: all but tiny; on the CPU and on a software device tiny]
+    /// Sizes: tiny, 125m, 350m, 760m, 1.3b [default: all but tiny; tiny on the CPU, on a software device and with --quick]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub(crate) sizes: Vec<Size>,
 
-    /// Tokens of context before the measured ones [default: 1024 to 32768; on the CPU and on a software device 256 to 16384]
+    /// Tokens of context before the measured ones [default: 1024 to 32768; at the tiny size 256 to 16384]
     #[arg(long, value_delimiter = ',', value_name = "N,…")]
     pub(crate) contexts: Vec<usize>,
 
     /// Sequences side by side [default: 1,16]
-    #[arg(long, value_delimiter = ',', value_name = "N,…")]
+    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = sequences)]
     pub(crate) batch: Vec<usize>,
 
-    /// Tokens that are read [default: 512; on a slow device 128]
-    #[arg(short = 'p', long, value_name = "N")]
-    pub(crate) prompt: Option<usize>,
+    /// Tokens that are read [default: 512; at the tiny size 128]
+    #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) prompt: Option<u32>,
 
-    /// Tokens that are written [default: 128; on a slow device 32]
-    #[arg(short = 'n', long, value_name = "N")]
-    pub(crate) predict: Option<usize>,
+    /// Tokens that are written [default: 128; at the tiny size 32]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) predict: Option<u32>,
 
-    /// Samples of each figure [default: 5; with --quick 3]
-    #[arg(short, long, value_name = "N")]
-    pub(crate) repetitions: Option<usize>,
+    /// Instead, read N tokens in one run, to see that time and memory stay as they are [default: 1000000]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000", value_parser = clap::value_parser!(u32).range(100..=100_000_000))]
+    pub(crate) long: Option<u32>,
+}
 
-    /// A short run at the tiny size
+fn sequences(text: &str) -> Result<usize, String> {
+    let most = fastweight::step::MAX_SEQUENCES;
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("wanted 1 to {most}"))
+}
+
+/// How to measure.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Measure {
+    /// Take few samples of few shapes: minutes instead of an hour on a slow device
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Compare the inner step token by token with mini-batches of 1 to 64 tokens too
-    #[arg(long)]
-    pub(crate) forms: bool,
+    /// Samples of each figure [default: 10, with --quick 5]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) repetitions: Option<u32>,
 
-    /// Read so many tokens too, in one run, to see that time and memory stay [default: 1000000]
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000")]
-    pub(crate) long: Option<usize>,
+    /// Rest before each sample: 500ms, 2s
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = duration)]
+    pub(crate) delay: Duration,
 
-    /// Seconds of rest before each sample
-    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
-    pub(crate) delay: f64,
+    /// Load the device before the first sample: 10m
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = duration)]
+    pub(crate) sustain: Duration,
 
-    /// Only figures whose name contains one of these
-    #[arg(long, value_delimiter = ',', value_name = "PART,…")]
+    /// Measure only what has this in its name; may be repeated
+    #[arg(long, value_name = "PART")]
     pub(crate) only: Vec<String>,
 
-    /// Seed of the order and of the weights
+    /// Seed of the order of the samples and of random weights
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     pub(crate) seed: u64,
 
-    /// Write the results to this file instead of stdout
+    /// Write the results to this file, as far as they go
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// A time such as `500ms`, `2s` or `10m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let read = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    read.filter(|time| *time <= Duration::from_secs(86_400))
+        .ok_or_else(|| "wanted a time of at most a day, such as 500ms, 2s or 10m".into())
 }

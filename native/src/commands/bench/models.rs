@@ -1,82 +1,37 @@
 //! `fastweight bench models`.
 
-use fastweight::bench::results::{Measurement, Settings};
-use fastweight::bench::{self, BenchError, ModelOptions};
-use fastweight::device::Device;
+use fastweight::bench::ModelOptions;
+use fastweight::bench::results::Section;
 
-use super::watch::Watch;
+use super::measure;
 use crate::Ended;
-use crate::args::{Args, BenchModels};
-use crate::commands::{bytes, check_writable, print_json, save};
-use crate::open;
+use crate::args::Args;
+use crate::args::bench::Models;
 
-pub(crate) async fn run(args: &Args, options: &BenchModels) -> anyhow::Result<Ended> {
-    if let Some(file) = &options.out {
-        check_writable(file)?;
-    }
-    let device = open::device(args).await?;
-    let mut watch = Watch::new(args)?;
-    let settings = Settings {
-        quick: options.quick,
-        repetitions: options.repetitions.unwrap_or(if options.quick { 3 } else { 5 }).max(1),
-        delay: options.delay,
-        sustain: 0.0,
-        only: options.only.clone(),
-        seed: options.seed,
+pub(crate) async fn run(args: &Args, options: &Models) -> anyhow::Result<Ended> {
+    let sections: &[Section] = match options.long {
+        Some(_) => &[Section::Long],
+        None => &[Section::Models, Section::Forms],
     };
-    let chosen = chosen(args, options, &device);
-    let mut found = Vec::new();
-    let done = measure(&device, &settings, &chosen, options, &mut watch, &mut found).await;
-    match &options.out {
-        Some(file) => save(file, &serde_json::to_vec_pretty(&found)?)?,
-        None => print_json(&found)?,
-    }
-    match done {
-        Err(BenchError::Cancelled) => Ok(Ended::Interrupted),
-        done => Ok(done.map(|()| Ended::Normally)?),
-    }
+    measure::run(args, &options.measure, sections, |usual| choose(options, usual)).await
 }
 
-/// The options for the engine: what was asked for, and else what is usual on the device.
-fn chosen(args: &Args, options: &BenchModels, device: &Device) -> ModelOptions {
-    let mut chosen = ModelOptions::usual(device, options.quick);
-    chosen.memory = open::memory(device);
-    chosen.dtype = args.dtype.unwrap_or(chosen.dtype);
-    chosen.prompt = options.prompt.unwrap_or(chosen.prompt);
-    chosen.predict = options.predict.unwrap_or(chosen.predict);
-    chosen.long = options.long.unwrap_or(chosen.long);
-    given(&options.families, &mut chosen.families);
-    given(&options.sizes, &mut chosen.sizes);
-    given(&options.contexts, &mut chosen.contexts);
-    given(&options.batch, &mut chosen.batches);
-    chosen
-}
-
-/// Takes what was given, if anything was.
-fn given<T: Clone>(given: &[T], usual: &mut Vec<T>) {
-    if !given.is_empty() {
-        *usual = given.to_vec();
-    }
-}
-
-async fn measure(
-    device: &Device,
-    settings: &Settings,
-    chosen: &ModelOptions,
-    options: &BenchModels,
-    watch: &mut Watch,
-    found: &mut Vec<Measurement>,
-) -> Result<(), BenchError> {
-    found.extend(bench::models(device, settings, chosen, watch).await?);
-    if options.forms {
-        found.extend(bench::forms(device, settings, chosen, watch).await?);
-    }
-    if options.long.is_some() {
-        watch.resident.clear();
-        found.extend(bench::long(device, settings, chosen, watch).await?);
-        if let (Some(first), Some(last)) = (watch.resident.get(1), watch.resident.last()) {
-            eprintln!("memory of the program: {} after the first hundredth, {} at the end", bytes(*first), bytes(*last));
+/// Puts what was asked for in the place of what is usual.
+fn choose(options: &Models, usual: &mut ModelOptions) {
+    fn given<T: Clone>(given: &[T], usual: &mut Vec<T>) {
+        if !given.is_empty() {
+            *usual = given.to_vec();
         }
     }
-    Ok(())
+    given(&options.families, &mut usual.families);
+    given(&options.sizes, &mut usual.sizes);
+    given(&options.contexts, &mut usual.contexts);
+    given(&options.batch, &mut usual.batches);
+    for (given, usual) in [
+        (options.prompt, &mut usual.prompt),
+        (options.predict, &mut usual.predict),
+        (options.long, &mut usual.long),
+    ] {
+        *usual = given.map_or(*usual, |n| n as usize);
+    }
 }
