@@ -5,6 +5,6 @@ override SCALES: u32;
 
 fn random_word(row: u32, word: u32) -> u32 {
     let h = hash(row * row_words() + word);
-    let any = (h | h >> 1u | h >> 2u | h >> 3u) & 0x11111111u;
-    return select(h | (any ^ 0x11111111u) << 3u, rule[2], word >= SCALES);
+    let any = (h | (h >> 1u) | (h >> 2u) | (h >> 3u)) & 0x11111111u;
+    return select(h | ((any ^ 0x11111111u) << 3u), rule[2], word >= SCALES);
 }

@@ -260,10 +260,7 @@ async fn together(
             course.taken += 1;
         }
     }
-    rows.sort_by(|a, b| {
-        let key = |row: &Row| (row.batch, row.task == Task::Write, row.context);
-        key(a).cmp(&key(b))
-    });
+    rows.sort_by_key(|row| (row.batch, row.task == Task::Write, row.context));
     Ok(rows.into_iter().map(|row| row.measurement).collect())
 }
 

@@ -209,7 +209,7 @@ mod tests {
         let mut numbers = Vec::new();
         for r in 0..shape[0] {
             let mut row = vec![0.0; shape[1]];
-            matrix.widen(r, desc.stride(), &mut row);
+            crate::vector::widen(matrix, r * desc.stride(), &mut row);
             numbers.extend(row);
         }
         numbers

@@ -18,9 +18,15 @@ pub(crate) async fn run(args: &Args, options: &Models) -> anyhow::Result<Ended> 
 
 /// Puts what was asked for in the place of what is usual.
 fn choose(options: &Models, usual: &mut ModelOptions) {
-    fn given<T: Clone>(given: &[T], usual: &mut Vec<T>) {
+    // Each once, whatever is typed.
+    fn given<T: Copy + PartialEq>(given: &[T], usual: &mut Vec<T>) {
         if !given.is_empty() {
-            *usual = given.to_vec();
+            usual.clear();
+        }
+        for one in given {
+            if !usual.contains(one) {
+                usual.push(*one);
+            }
         }
     }
     given(&options.families, &mut usual.families);
