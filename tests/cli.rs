@@ -6,6 +6,8 @@ mod chat;
 mod eval;
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/verify.rs"]
+mod verify;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -31,7 +33,7 @@ fn program() -> &'static PathBuf {
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.args(args).env("FASTWEIGHT_MODEL", shipped()).stdin(Stdio::null());
+    command.args(args).env("FASTWEIGHT_MODEL", shipped()).env("FASTWEIGHT_NO_TUNE", "1").stdin(Stdio::null());
     command
 }
 

@@ -7,8 +7,12 @@ use fastweight_tests::{software, weakest};
 
 #[path = "kernels/loops.rs"]
 mod loops;
+#[path = "kernels/planted.rs"]
+mod planted;
 #[path = "kernels/shapes.rs"]
 mod shapes;
+#[path = "kernels/tuning.rs"]
+mod tuning;
 
 /// Runs cases, each with the name of its kernel, and reports every failing one.
 fn report(device: &Device, cases: Vec<(&str, Case)>) {

@@ -1,7 +1,13 @@
 //! What a device allows, as plain data: the planner and the kernels decide by it, and tests lower it.
 
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::tuning::Tuning;
+
 /// Limits and optional features of a device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Caps {
     /// Bytes that one binding may cover.
     pub binding_bytes: u64,
@@ -23,6 +29,9 @@ pub struct Caps {
     pub loop_rounds: u64,
     /// Smallest and largest subgroup, where shaders may use them.
     pub subgroups: Option<(u32, u32)>,
+    /// What was found of the kernels' variants there.
+    #[serde(skip)]
+    pub tuning: Arc<Tuning>,
 }
 
 impl Default for Caps {
@@ -39,6 +48,7 @@ impl Default for Caps {
             shader_f16: false,
             loop_rounds: u64::MAX,
             subgroups: None,
+            tuning: Arc::default(),
         }
     }
 }
@@ -47,5 +57,10 @@ impl Caps {
     /// The limits of the CPU device: what the address space holds.
     pub fn unlimited() -> Caps {
         Caps { binding_bytes: u64::MAX, buffer_bytes: u64::MAX, ..Caps::default() }
+    }
+
+    /// The same without the optional features.
+    pub fn without_features(&self) -> Caps {
+        Caps { shader_f16: false, subgroups: None, ..self.clone() }
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::caps::Caps;
+use crate::tuning::Tuning;
 
 mod adapters;
 mod gpu;
@@ -196,6 +197,11 @@ impl Device {
         self
     }
 
+    /// The same device, for which plans are made by what was found on it.
+    pub fn with_tuning(self, tuning: Tuning) -> Device {
+        self.with_caps(|caps| caps.tuning = Arc::new(tuning))
+    }
+
     /// Who it is.
     pub fn identity(&self) -> Identity {
         match &self.kind {
@@ -223,6 +229,11 @@ impl Device {
             Kind::Cpu(_) => None,
             Kind::Gpu(gpu) => gpu.stamps_period(),
         }
+    }
+
+    /// Whether it is an adapter that computes on the processor, as far as its system tells.
+    pub fn is_software(&self) -> bool {
+        matches!(&self.kind, Kind::Gpu(gpu) if gpu.device.adapter_info().device_type == wgpu::DeviceType::Cpu)
     }
 
     /// Why this device was chosen.

@@ -6,6 +6,7 @@ use crate::graph::GraphError;
 use crate::load::LoadError;
 use crate::plan::PlanError;
 use crate::text::TextError;
+use crate::verify::VerifyError;
 
 /// What a call of the library can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -106,4 +107,14 @@ pub enum Error {
     /// A position past what 32 bits hold.
     #[error("the session is full at {0} tokens")]
     Full(u32),
+}
+
+impl From<VerifyError> for Error {
+    fn from(error: VerifyError) -> Error {
+        match error {
+            VerifyError::Graph(error) => Error::Graph(error),
+            VerifyError::Plan(error) => Error::Plan(error),
+            VerifyError::Device(error) => Error::Device(error),
+        }
+    }
 }

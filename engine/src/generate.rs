@@ -15,7 +15,7 @@ mod writing;
 pub use batch::Batch;
 pub use chat::{Chat, Turn, WentOn};
 pub(crate) use model::estimate;
-pub use model::{LoadOptions, Model, Progress};
+pub use model::{LoadOptions, Model, Progress, plans};
 pub use observe::{FastMatrix, FastWeights, InnerLoss, MiniBatch};
 pub use programs::{Inspection, Outline, Purpose, inspect, outline};
 pub use sampling::Sampling;

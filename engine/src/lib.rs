@@ -43,5 +43,6 @@ pub mod shader;
 pub mod step;
 pub mod tensor;
 pub mod text;
+pub mod tuning;
 mod vector;
 pub mod verify;

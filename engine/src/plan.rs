@@ -50,6 +50,16 @@ pub enum PlanError {
         /// Rounds that the device allows.
         had: u64,
     },
+    /// A kernel all of whose variants give wrong results on the device.
+    #[error("{label}: {op} has no variant that is right on this device: {}", found.join("; "))]
+    Wrong {
+        /// The node.
+        label: String,
+        /// The kernel.
+        op: &'static str,
+        /// Each variant and what was found of it.
+        found: Vec<String>,
+    },
     /// A weight or state in several parts where the kernel wants it whole.
     #[error("{label} is over the device's limit of {had} bytes a binding, and {op} takes it whole")]
     Indivisible {

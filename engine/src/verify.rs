@@ -4,32 +4,37 @@ use std::sync::Arc;
 
 use web_time::Instant;
 
+use crate::caps::Caps;
 use crate::device::{Device, DeviceError};
 use crate::exec::{Program, States, Weights};
 use crate::graph::{Graph, GraphError, ValueId, Weight};
-use crate::kernels::{Case, Role};
-use crate::plan::{Place, Plan, PlanError, PlanWeight};
+use crate::kernels::{Case, Launch, Role};
+use crate::plan::{Place, Plan, PlanError, PlanStep, PlanWeight};
 use crate::tensor::DType;
 
 mod product;
+mod report;
+mod tune;
 
 pub use product::Product;
+pub use report::{Failure, Line, kernel};
+pub use tune::{Effort, is_tuned, tune};
 
 /// How one variant did on one case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The launch: its file and choices.
     pub variant: String,
-    /// The largest error, as a share of the largest value of the output (or of 1).
+    /// The largest error, as a share of the largest value of the output (or of 1); `f32::MAX` for what is no number, or did not run.
     pub worst: f32,
     /// The error allowed.
     pub bound: f32,
-    /// Where the worst error is: output, element, found and wanted.
+    /// Where the worst error is: output, element, found and wanted. Or why it did not run.
     pub at: String,
 }
 
 impl Outcome {
-    /// Whether the error is within its bound. (An error that is no number is not.)
+    /// Whether the error is within its bound.
     pub fn passed(&self) -> bool {
         self.worst <= self.bound
     }
@@ -49,26 +54,51 @@ pub enum VerifyError {
     Device(#[from] DeviceError),
 }
 
-/// Runs every variant of a case on a device and compares it with the reference.
+/// The variants of a case on a device with `caps`, and those of them whose loops its driver would cut off.
+pub fn variants(case: &Case, caps: &Caps) -> Result<(Vec<Launch>, Vec<Launch>), VerifyError> {
+    let PlanStep { op, io, .. } = planned(&graph(case)?.0, caps)?.1;
+    Ok(op.kernel().variants(&io, caps).into_iter().partition(|v| v.rounds <= caps.loop_rounds))
+}
+
+/// Runs every variant of a case that a device can run and compares it with the reference.
 pub async fn check(device: &Device, case: &Case) -> Result<Vec<Outcome>, VerifyError> {
+    check_launches(device, case, variants(case, device.caps())?.0).await
+}
+
+/// Runs these launches of a case on a device and compares each with the reference.
+pub async fn check_launches(device: &Device, case: &Case, launches: Vec<Launch>) -> Result<Vec<Outcome>, VerifyError> {
     let (graph, outputs) = graph(case)?;
     let wanted = run(&Device::cpu(), case, &Plan::new(&graph, Device::cpu().caps())?, &outputs).await?;
-    let plan = Plan::new(&graph, device.caps())?;
-    // A copy may come before it, where the case's op updates an input.
-    let step = plan.steps.last().expect("a graph of one node has a step");
-    let mut variants = step.op.kernel().variants(&step.io, device.caps());
-    variants.retain(|v| v.rounds <= device.caps().loop_rounds);
+    let (plan, _) = planned(&graph, device.caps())?;
     let mut outcomes = Vec::new();
-    for variant in variants {
-        let mut plan = plan.clone();
-        for step in plan.steps.iter_mut().filter(|s| s.op == case.op) {
-            step.launch = variant.clone();
-        }
-        let found = run(device, case, &plan, &outputs).await?;
-        let (worst, at) = compare(&found, &wanted, &graph, &outputs);
-        outcomes.push(Outcome { variant: variant.name(), worst, bound: case.bound, at });
+    for launch in launches {
+        let variant = launch.name();
+        let (worst, at) = match run(device, case, &with_launch(&plan, case, launch), &outputs).await {
+            Ok(found) => compare(&found, &wanted, &graph, &outputs),
+            // The driver's word about this variant alone.
+            Err(VerifyError::Device(error @ DeviceError::Shader { .. })) => (f32::MAX, error.to_string()),
+            Err(error) => return Err(error),
+        };
+        outcomes.push(Outcome { variant, worst, bound: case.bound, at });
     }
     Ok(outcomes)
+}
+
+/// The plan of a graph of one node, whatever is known of its variants, and the node's step.
+fn planned(graph: &Graph, caps: &Caps) -> Result<(Plan, PlanStep), PlanError> {
+    let plan = Plan::new(graph, &Caps { loop_rounds: u64::MAX, tuning: Arc::default(), ..caps.clone() })?;
+    // A copy may come before it, where the op updates an input.
+    let step = plan.steps.last().expect("a graph of one node has a step").clone();
+    Ok((plan, step))
+}
+
+/// The plan of a case with this launch.
+fn with_launch(plan: &Plan, case: &Case, launch: Launch) -> Plan {
+    let mut plan = plan.clone();
+    for step in plan.steps.iter_mut().filter(|s| s.op == case.op) {
+        step.launch = launch.clone();
+    }
+    plan
 }
 
 /// Seconds that a product takes on a device, warm: 64 rows of 256 with a matrix of 256 × 1024, as in a small model's prefill. For choosing between devices
@@ -183,7 +213,7 @@ fn compare(found: &[Vec<u32>], wanted: &[Vec<u32>], graph: &Graph, outputs: &[(S
             // A NaN is worse than any number.
             if error > worst.0 || error.is_nan() {
                 worst = (
-                    if error.is_nan() { f32::INFINITY } else { error },
+                    if error.is_nan() { f32::MAX } else { error.min(f32::MAX) },
                     format!("{name} of run {run}, element {j}: {f}, wanted {w}"),
                 );
             }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use fastweight::device::Choice;
+use fastweight::kernels::KERNELS;
 use fastweight::tensor::DType;
 
 pub(crate) mod bench;
@@ -67,6 +68,16 @@ pub(crate) struct Args {
     )]
     pub(crate) offline: bool,
 
+    /// Don't check the kernels on a GPU when it is first used, nor choose their variants by what was found there
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "FASTWEIGHT_NO_TUNE",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub(crate) no_tune: bool,
+
     /// Print results as JSON
     #[arg(long, global = true, help_heading = "Options of every command")]
     pub(crate) json: bool,
@@ -87,6 +98,8 @@ pub(crate) enum Command {
     Bench(bench::Bench),
     /// List the devices, and which one `auto` takes
     Devices,
+    /// Check every kernel on the device against the CPU's reference
+    Verify(Verify),
     /// Describe a model: family, sizes, parameters, memory
     Inspect(Inspect),
     /// Show the tokens of a text
@@ -254,6 +267,21 @@ pub(crate) struct ByName {
     /// The model: hf:org/name, with @revision and :file or :quantisation if need be
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Verify {
+    /// Only the small cases, which are for every start
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Only this kernel; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(KERNELS.iter().map(|(name, _)| *name)), hide_possible_values = true)]
+    pub(crate) kernel: Vec<String>,
+
+    /// As if the device had no f16 and no subgroups
+    #[arg(long)]
+    pub(crate) without_features: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -19,6 +19,7 @@ pub(crate) mod inspect;
 pub(crate) mod logits;
 pub(crate) mod models;
 pub(crate) mod tokenize;
+pub(crate) mod verify;
 
 /// Prints the completion script of a shell.
 pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Ended> {
@@ -53,10 +54,10 @@ fn check_writable(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file whole or not at all: beside its place, then into it.
-fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Writes a file whole or not at all: beside its place, then into it. Of two programs that do so at once, one's file stays.
+pub(crate) fn save(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut name = file.as_os_str().to_owned();
-    name.push(".part");
+    name.push(format!(".{}.part", std::process::id()));
     let part = Path::new(&name);
     std::fs::write(part, bytes).with_context(|| part.display().to_string())?;
     std::fs::rename(part, file).with_context(|| file.display().to_string())

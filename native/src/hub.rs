@@ -123,10 +123,14 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The folder for what programs can make or fetch anew.
+pub(crate) fn user_cache() -> Option<PathBuf> {
+    let user = || variable("HOME").or_else(|| variable("USERPROFILE")).map(|home| PathBuf::from(home).join(".cache"));
+    variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(user)
+}
+
 /// The folder of the hub's tools.
 fn home() -> anyhow::Result<PathBuf> {
-    let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from);
-    let user = || variable("HOME").or_else(|| variable("USERPROFILE")).map(|home| PathBuf::from(home).join(".cache"));
-    let home = variable("HF_HOME").map(PathBuf::from).or_else(|| Some(cache().or_else(user)?.join("huggingface")));
+    let home = variable("HF_HOME").map(PathBuf::from).or_else(|| Some(user_cache()?.join("huggingface")));
     home.context("no place for fetched models: set HF_HOME")
 }

@@ -12,6 +12,7 @@ mod hub;
 mod interrupt;
 mod open;
 mod progress;
+mod tuning;
 
 /// A run that the user interrupted.
 const INTERRUPTED: u8 = 130;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             Command::Eval(options) => commands::eval::run(&args, options).await,
             Command::Bench(options) => commands::bench::run(&args, options).await,
             Command::Devices => commands::devices::run(&args).await,
+            Command::Verify(options) => commands::verify::run(&args, options).await,
             Command::Inspect(options) => commands::inspect::run(&args, options).await,
             Command::Tokenize(options) => commands::tokenize::run(&args, options).await,
             Command::Logits(options) => commands::logits::run(&args, options).await,

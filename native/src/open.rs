@@ -10,7 +10,7 @@ use fastweight::load::{self, Opened};
 
 use crate::args::{Args, Text};
 use crate::hub::{self, Name};
-use crate::progress;
+use crate::{progress, tuning};
 
 /// The model that ships with the project.
 const SHIPPED: &str = "ttt-linear-stories-6m";
@@ -82,7 +82,7 @@ pub(crate) async fn device(args: &Args) -> anyhow::Result<Device> {
     if !args.quiet {
         eprintln!("device: {} ({})", device.name(), device.why());
     }
-    Ok(device)
+    Ok(tuning::remembered(args, device))
 }
 
 /// Loads the model onto the device.
@@ -93,18 +93,16 @@ pub(crate) async fn model(args: &Args, device: &Device) -> anyhow::Result<Model>
 /// Loads a model that was named otherwise than by `--model`, or the one that ships, with a progress bar if it takes long.
 pub(crate) async fn model_of(args: &Args, model: Option<&str>, device: &Device) -> anyhow::Result<Model> {
     let opened = files_of(args, model).await?;
+    let mut options =
+        LoadOptions { dtype: args.dtype, context_size: args.ctx_size, cache: Some(args.cache_type), ..LoadOptions::default() };
+    let device = &tuning::tuned(args, device, &opened, &options).await?;
     let bar = progress::bar(args, "loading {bytes} of {total_bytes} {wide_bar} {eta}");
     let mut progress = |p: Progress| {
         bar.set_length(p.total);
         bar.set_position(p.loaded);
     };
-    let options = LoadOptions {
-        memory: memory(device),
-        dtype: args.dtype,
-        context_size: args.ctx_size,
-        cache: Some(args.cache_type),
-        progress: Some(&mut progress),
-    };
+    options.memory = memory(device);
+    options.progress = Some(&mut progress);
     let model = Model::load(opened, device, options).await;
     bar.finish_and_clear();
     Ok(model?)

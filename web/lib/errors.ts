@@ -7,7 +7,7 @@ export type ErrorCode =
   | "device-lost"
   /** More memory than there is. */
   | "out-of-memory"
-  /** A shader that this browser's compiler refused. */
+  /** A shader that this browser's compiler refused, or of which every variant gives wrong results here. */
   | "shader"
   /** Nothing at this address (404, or a name that no model has). */
   | "not-found"

@@ -228,11 +228,24 @@ export interface VerifyLine {
   kernel: string;
   cases: number;
   variants: string[];
+  /** Variants that were not run in every case, because the driver would cut off their loops. */
+  skipped: string[];
   /** The largest error as a share of its bound; over 1 is a failure. */
   worst: number;
   passed: boolean;
-  /** Where and what, for each failure. */
-  failures: string[];
+  failures: VerifyFailure[];
+}
+
+/** One variant that failed one case. */
+export interface VerifyFailure {
+  case: string;
+  /** None if the case could not be run at all. */
+  variant: string | null;
+  /** The largest error, and the error allowed, as shares of the output's largest value. */
+  error: number;
+  bound: number;
+  /** Where the error is: output, element, found and wanted. Or why it did not run. */
+  at: string;
 }
 
 /** What a model has on the device. */

@@ -34,6 +34,7 @@ fn code(error: &Error) -> (&'static str, &'static str) {
         Error::Load(LoadError::OutOfMemory { .. }) => ("device", "out-of-memory"),
         Error::Load(LoadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => ("file", "not-found"),
         Error::Load(_) | Error::Graph(_) | Error::NotFinite { .. } => ("file", "bad-file"),
+        Error::Plan(PlanError::Wrong { .. }) => ("device", "shader"),
         Error::Plan(PlanError::TooLarge { .. } | PlanError::TooLong { .. }) => ("device", "out-of-memory"),
         Error::Text(TextError::Missing(_) | TextError::NoTemplate(_)) => ("file", "missing-part"),
         Error::Text(TextError::Failed(_)) => ("other", "internal"),

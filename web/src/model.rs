@@ -19,6 +19,7 @@ use crate::device::Device;
 use crate::error::Failure;
 use crate::files::{Files, JsFolder};
 use crate::session::Session;
+use crate::verify::checked;
 
 /// Devices that one call tries before it gives up.
 const ATTEMPTS: usize = 3;
@@ -84,10 +85,12 @@ struct Home {
     moves: Cell<usize>,
 }
 
-async fn open(folder: &JsFolder) -> Result<Opened, Error> {
+async fn open(folder: &JsFolder, options: Options) -> Result<Opened, Error> {
     let files = Files::new(folder.clone());
     let file = files.file();
-    Ok(load::open_folder(&files, file.as_deref()).await?)
+    let mut opened = load::open_folder(&files, file.as_deref()).await?;
+    opened.checkpoint.dtype = options.dtype.or(opened.checkpoint.dtype);
+    Ok(opened)
 }
 
 /// All sizes of an architecture, by name.
@@ -106,12 +109,13 @@ impl Model {
     /// to stop.
     pub async fn load(device: &Device, folder: JsFolder, options: &str, on_progress: &Function) -> Result<Model, JsValue> {
         let options = Options::parse(options)?;
-        let opened = open(&folder).await.map_err(Failure)?;
+        let opened = open(&folder, options).await.map_err(Failure)?;
+        let device = checked(&device.inner, &opened, &options.with(None)).await.map_err(Failure)?;
         let mut progress = |p: generate::Progress| {
             // Who listens is asked only to listen.
             let _ = on_progress.call2(&JsValue::NULL, &(p.loaded as f64).into(), &(p.total as f64).into());
         };
-        let inner = generate::Model::load(opened, &device.inner, options.with(Some(&mut progress))).await.map_err(Failure)?;
+        let inner = generate::Model::load(opened, &device, options.with(Some(&mut progress))).await.map_err(Failure)?;
         Ok(Model { inner, home: Rc::new(Home { folder, options, moves: Cell::new(0) }) })
     }
 
@@ -208,7 +212,9 @@ impl Model {
                 Ok((device, _)) => device,
                 Err(_) => device::Device::cpu(),
             };
-            self.inner.move_to(open(&self.home.folder).await?, &device, self.home.options.with(None)).await?;
+            let opened = open(&self.home.folder, self.home.options).await?;
+            let device = checked(&device, &opened, &self.home.options.with(None)).await?;
+            self.inner.move_to(opened, &device, self.home.options.with(None)).await?;
             self.home.moves.set(*seen + 1);
         }
         *seen = self.home.moves.get();
@@ -220,8 +226,7 @@ impl Model {
 #[wasm_bindgen]
 pub async fn inspect(folder: JsFolder, options: &str) -> Result<String, JsValue> {
     let options = Options::parse(options)?;
-    let mut opened = open(&folder).await.map_err(Failure)?;
-    opened.checkpoint.dtype = options.dtype.or(opened.checkpoint.dtype);
+    let opened = open(&folder, options).await.map_err(Failure)?;
     // What a browser allows by default; the CPU device is bound by the 4 GiB of wasm.
     let model = generate::inspect(&opened, device::Device::cpu().caps()).map_err(Failure)?;
     let inspection = json!({

@@ -1,6 +1,6 @@
 //! A matrix product for benches (tests/peers/browser/products.mjs); the package does not use it.
 
-use fastweight::verify::{self, VerifyError};
+use fastweight::verify;
 use wasm_bindgen::prelude::*;
 
 use crate::device::Device;
@@ -12,20 +12,11 @@ pub struct Product {
     inner: verify::Product,
 }
 
-fn failure(error: VerifyError) -> JsValue {
-    match error {
-        VerifyError::Graph(error) => Failure::from(error),
-        VerifyError::Plan(error) => Failure::from(error),
-        VerifyError::Device(error) => Failure::from(error),
-    }
-    .into()
-}
-
 #[wasm_bindgen]
 impl Product {
     /// Puts random operands on a device and multiplies them once.
     pub async fn open(device: &Device, rows: usize, inner: usize, columns: usize) -> Result<Product, JsValue> {
-        let inner = verify::Product::new(&device.inner, rows, inner, columns).await.map_err(failure)?;
+        let inner = verify::Product::new(&device.inner, rows, inner, columns).await.map_err(Failure::from)?;
         Ok(Product { inner })
     }
 
@@ -43,11 +34,11 @@ impl Product {
 
     /// Multiplies so many times and waits.
     pub async fn run(&mut self, times: usize) -> Result<(), JsValue> {
-        self.inner.run(times).await.map_err(failure)
+        Ok(self.inner.run(times).await.map_err(Failure::from)?)
     }
 
     /// Multiplies once more and reads y `[rows, columns]`.
     pub async fn output(&mut self) -> Result<Vec<f32>, JsValue> {
-        self.inner.output().await.map_err(failure)
+        Ok(self.inner.output().await.map_err(Failure::from)?)
     }
 }

@@ -137,7 +137,7 @@ export function engineTests(browser: string, open: (url: string) => Promise<AnyP
   test(`${browser}: every kernel passes its cases`, async () => {
     const lines = await page.evaluate(checks.verify, ["webgpu", false]);
     expect(lines.length).toBeGreaterThan(20);
-    expect(lines.flatMap(({ kernel, failures }) => failures.map((failure) => `${kernel}: ${failure}`))).toEqual([]);
+    expect(lines.flatMap(({ kernel, failures }) => failures.map((failure) => `${kernel}: ${JSON.stringify(failure)}`))).toEqual([]);
     for (const { kernel, cases, variants } of lines) expect(cases * variants.length, kernel).toBeGreaterThan(0);
   });
 

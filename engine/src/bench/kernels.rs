@@ -112,7 +112,14 @@ impl Shapes {
         for (kernel, cases) in KERNELS {
             if !CEILINGS.contains(kernel) && !self.0.iter().any(|shape| shape.kernel == *kernel) {
                 let size = |case: &Case| case.inputs.iter().map(|input| input.desc.len()).sum::<usize>();
-                self.add(cases().into_iter().filter(|case| case.steps.len() == 1).max_by_key(size).into_iter().collect());
+                self.add(
+                    cases()
+                        .into_iter()
+                        .filter(|case| case.startup && case.steps.len() == 1)
+                        .max_by_key(size)
+                        .into_iter()
+                        .collect(),
+                );
             }
         }
     }

@@ -10,7 +10,7 @@ use super::results::{
 use super::{BenchError, ModelOptions, Observer, kernels};
 use crate::device::Device;
 use crate::generate::{Purpose, outline};
-use crate::kernels::KERNELS;
+use crate::kernels::{Case, KERNELS};
 use crate::verify;
 
 /// A change of the sentinels above this share flags the sections beside it.
@@ -76,7 +76,7 @@ fn empty(device: &Device, surroundings: Surroundings, settings: &Settings) -> Re
             let identity = device.identity();
             DeviceFacts {
                 name: identity.name,
-                vendor: String::new(),
+                vendor: identity.vendor,
                 backend: identity.backend,
                 kind: identity.kind,
                 driver: identity.driver,
@@ -167,22 +167,15 @@ async fn verified(device: &Device, observer: &mut dyn Observer) -> Result<Verifi
         return Ok(verified);
     }
     for (i, (kernel, cases)) in KERNELS.iter().enumerate() {
-        for case in cases().into_iter().filter(|case| case.startup) {
-            observer.progress(i as f64 / KERNELS.len() as f64, &format!("verifying {kernel}"));
-            if observer.cancelled() {
-                return Err(BenchError::Cancelled);
-            }
-            crate::device::yield_now().await;
-            verified.cases += 1;
-            for outcome in verify::check(device, &case).await? {
-                verified.variants += 1;
-                if !outcome.passed() {
-                    let failure =
-                        format!("{kernel} {}, {}: off by {}, {}", case.name, outcome.variant, outcome.worst, outcome.at);
-                    verified.failures.push(failure);
-                }
-            }
+        observer.progress(i as f64 / KERNELS.len() as f64, &format!("verifying {kernel}"));
+        let startup: Vec<Case> = cases().into_iter().filter(|case| case.startup).collect();
+        let line = verify::kernel(device, kernel, &startup, || !observer.cancelled()).await?;
+        if observer.cancelled() {
+            return Err(BenchError::Cancelled);
         }
+        verified.cases += line.cases;
+        verified.variants += line.variants.len();
+        verified.failures.extend(line.failures.iter().map(|failure| format!("{kernel}, {failure}")));
     }
     Ok(verified)
 }

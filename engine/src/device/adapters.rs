@@ -39,6 +39,8 @@ pub struct AdapterReport {
 pub struct Identity {
     /// The adapter's own name, or `cpu`. A browser may hide it.
     pub name: String,
+    /// Who made it; empty where that is not told.
+    pub vendor: String,
     /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
     pub backend: String,
     /// `discrete`, `integrated`, `virtual`, `software`, `other` or `cpu`.
@@ -49,12 +51,12 @@ pub struct Identity {
 
 impl Identity {
     pub(super) fn cpu() -> Identity {
-        Identity { name: "cpu".into(), backend: "cpu".into(), kind: "cpu".into(), driver: String::new() }
+        Identity { name: "cpu".into(), vendor: String::new(), backend: "cpu".into(), kind: "cpu".into(), driver: String::new() }
     }
 
     pub(super) fn of(info: wgpu::AdapterInfo) -> Identity {
         let (backend, kind) = (backend(&info).to_string(), kind(&info).to_string());
-        Identity { backend, kind, driver: driver(&info), name: info.name }
+        Identity { vendor: vendor(&info), backend, kind, driver: driver(&info), name: info.name }
     }
 }
 
@@ -78,6 +80,22 @@ fn backend(info: &wgpu::AdapterInfo) -> &'static str {
         wgpu::Backend::Dx12 => "dx12",
         wgpu::Backend::BrowserWebGpu => "webgpu",
         _ => "other",
+    }
+}
+
+/// The maker, by the number that PCI or Khronos gave it.
+fn vendor(info: &wgpu::AdapterInfo) -> String {
+    match info.vendor {
+        0 => String::new(),
+        0x1002 => "AMD".into(),
+        0x106b => "Apple".into(),
+        0x10de => "NVIDIA".into(),
+        0x13b5 => "Arm".into(),
+        0x1414 => "Microsoft".into(),
+        0x5143 => "Qualcomm".into(),
+        0x8086 => "Intel".into(),
+        0x10005 => "Mesa".into(),
+        other => format!("{other:#x}"),
     }
 }
 

@@ -122,6 +122,7 @@ impl Gpu {
             loop_rounds: if info.name.is_empty() || info.name.contains("llvmpipe") { LAVAPIPE_ROUNDS } else { u64::MAX },
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
             subgroups: features.contains(wgpu::Features::SUBGROUP).then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            tuning: Arc::default(),
         };
         let failure: Arc<Mutex<Option<DeviceError>>> = Arc::default();
         let lost = failure.clone();

@@ -350,6 +350,16 @@ impl Loaded {
     }
 }
 
+/// The plans with which a session of a model begins on a device, for every purpose, by its headers alone: what [`crate::verify::tune`] asks for.
+pub fn plans(opened: &Opened, options: &LoadOptions<'_>, device: &Device) -> Result<Vec<Plan>, Error> {
+    let architecture = models::open(&opened.checkpoint, opened.config.as_ref())?;
+    let context = context_limit(&*architecture, options.context_size)?.map_or(0, |limit| limit.min(START_CONTEXT));
+    let (tokens, cache) = (chunk(&*architecture, device), options.cache.unwrap_or(DType::F32));
+    let room = Capacity { sequences: 1, tokens, context, cache, probe: false };
+    let plan = |purpose| Ok(programs::plan(&*architecture, purpose, room, device.caps())?.0);
+    Purpose::ALL.into_iter().map(plan).collect()
+}
+
 /// Positions that a session of a model may have, if its state grows.
 fn context_limit(architecture: &dyn Architecture, asked: Option<usize>) -> Result<Option<usize>, Error> {
     let Some(trained) = architecture.context() else { return Ok(None) };

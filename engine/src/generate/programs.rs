@@ -30,6 +30,12 @@ pub enum Purpose {
     Logits,
 }
 
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Purpose; 6] =
+        [Purpose::Prefill, Purpose::Decode, Purpose::DecodeWithLogits, Purpose::Loss, Purpose::LossWithProbe, Purpose::Logits];
+}
+
 /// The position of [`session_states`]'s token among a plan's states.
 pub(super) const TOKEN_STATE: usize = 0;
 

@@ -10,6 +10,7 @@ use crate::caps::Caps;
 use crate::graph::{Graph, Source, ValueId};
 use crate::kernels::{Io, Launch, Op, Operand, copy::Copy};
 use crate::step::Part;
+use crate::tuning::Size;
 
 /// Lays out `graph` for a device with `caps`.
 pub(super) fn plan(graph: &Graph, caps: &Caps) -> Result<Plan, PlanError> {
@@ -275,16 +276,18 @@ impl<'a> Planner<'a> {
         Ok(place(location, 0))
     }
 
-    /// The best variant whose loops the device does not cut off.
+    /// The best variant whose loops the device does not cut off, and which is right there.
     fn launch(&self, op: &Op, io: &Io, label: &str) -> Result<Launch, PlanError> {
-        let variants = op.kernel().variants(io, self.caps);
+        let (label, name, tuning) = (label.to_string(), op.name(), &self.caps.tuning);
+        let mut variants = op.kernel().variants(io, self.caps);
         let needed = variants.iter().map(|v| v.rounds).min().unwrap_or(0);
-        variants.into_iter().find(|v| v.rounds <= self.caps.loop_rounds).ok_or_else(|| PlanError::TooLong {
-            label: label.into(),
-            op: op.name(),
-            needed,
-            had: self.caps.loop_rounds,
-        })
+        variants.retain(|v| v.rounds <= self.caps.loop_rounds);
+        if variants.is_empty() {
+            return Err(PlanError::TooLong { label, op: name, needed, had: self.caps.loop_rounds });
+        }
+        let found = |v: &Launch| tuning.wrong.get(&v.name()).map(|found| format!("{}: {found}", v.name()));
+        let found: Vec<String> = variants.iter().filter_map(found).collect();
+        tuning.choose(Size::of(op, io), variants).ok_or(PlanError::Wrong { label, op: name, found })
     }
 
     /// Adds the dispatches of a node, whose first `inputs` operands are read: one for each part of its divided operands.
