@@ -86,6 +86,11 @@ impl ModelOptions {
         contexts
     }
 
+    /// Positions that are reached from a context on.
+    fn ends(&self, context: usize) -> usize {
+        context + self.prompt.max(self.predict)
+    }
+
     /// What a model is called in results.
     pub(super) fn subject(&self, family: Family, size: &Size) -> String {
         format!("{family} {size} {}", self.dtype)
@@ -172,7 +177,7 @@ fn fitting(
     for sequences in &options.batches {
         let mut longest = None;
         for context in [0].into_iter().chain(options.contexts()) {
-            let room = context + options.prompt.max(options.predict);
+            let room = (options.ends(context), options.ends(options.contexts().last().copied().unwrap_or(0)));
             let needed = estimate(&*architecture, device, *sequences, room, options.cache()).and_then(|needed| {
                 Memory { weights: 0, ..memory }.plus(&needed).within(options.memory)?;
                 Ok(needed)
@@ -214,7 +219,7 @@ async fn together(
     let (mut batches, mut rows) = (Vec::new(), Vec::new());
     for fitting in group {
         let subject = options.subject(fitting.family, &fitting.size);
-        let longest = fitting.batches.iter().map(|b| b.1).max().unwrap_or(0) + options.prompt.max(options.predict);
+        let longest = options.ends(fitting.batches.iter().map(|b| b.1).max().unwrap_or(0));
         let mut model = None;
         for (sequences, most) in &fitting.batches {
             for task in [Task::Read, Task::Write] {

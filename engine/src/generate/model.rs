@@ -294,15 +294,16 @@ fn stepped(needed: usize) -> usize {
     START_CONTEXT.saturating_mul(needed.max(1).div_ceil(START_CONTEXT).next_power_of_two())
 }
 
-/// Bytes that a model and so many sequences of it, which reach `context`, will take on a device to read and to write; the error says why they can't.
+/// Bytes that a model and so many sequences of it will take on a device to read and to write, when they have come as far as `needed` of the positions that
+/// the model is limited to; the error says why they can't.
 pub(crate) fn estimate(
     architecture: &dyn Architecture,
     device: &Device,
     sequences: usize,
-    context: usize,
+    (needed, limit): (usize, usize),
     cache: DType,
 ) -> Result<Memory, Error> {
-    let context = architecture.context().map_or(0, |_| stepped(context));
+    let context = architecture.context().map_or(0, |_| limit.min(stepped(needed)));
     let tokens = chunk(architecture, device).max(4 * sequences);
     let capacity = Capacity { sequences, tokens, context, cache, probe: false };
     let plan = |purpose| programs::plan(architecture, purpose, capacity, device.caps());
