@@ -7,11 +7,10 @@ use super::results::{
     DeviceFacts, Engine, Measurement, Results, SCHEMA, SUITE_VERSION, Section, Sentinel, Settings, System, Timer, TimerKind,
     Verified,
 };
-use super::{BenchError, Observer, kernels};
+use super::{BenchError, ModelOptions, Observer, kernels};
 use crate::device::Device;
 use crate::generate::{Purpose, outline};
 use crate::kernels::{Case, KERNELS};
-use crate::models::Architecture;
 use crate::verify;
 
 /// A change of the sentinels above this share flags the sections beside it.
@@ -35,7 +34,7 @@ pub async fn run(
     surroundings: Surroundings,
     settings: &Settings,
     sections: &[Section],
-    models: &[(String, Box<dyn Architecture>)],
+    models: &ModelOptions,
     observer: &mut dyn Observer,
 ) -> (Results, Option<BenchError>) {
     let mut results = empty(device, surroundings, settings);
@@ -120,7 +119,7 @@ async fn fill(
     device: &Device,
     settings: &Settings,
     sections: &[Section],
-    models: &[(String, Box<dyn Architecture>)],
+    models: &ModelOptions,
     results: &mut Results,
     observer: &mut dyn Observer,
 ) -> Result<(), BenchError> {
@@ -140,7 +139,9 @@ async fn fill(
                 let shapes = shapes(device, settings, models)?;
                 kernels::measure(device, settings, results.ceilings.as_ref(), &shapes, observer).await?
             }
-            Section::Models | Section::Forms | Section::Long => Vec::new(),
+            Section::Models => super::models(device, settings, models, observer).await?,
+            Section::Forms => super::forms(device, settings, models, observer).await?,
+            Section::Long => super::long(device, settings, models, observer).await?,
         };
         after = name(*section);
         look(&mut watch, settings, results, after, observer).await?;
@@ -214,19 +215,15 @@ async fn look(
 }
 
 /// The shapes of the kernels: of decoding, of reading, and of the loss, each at the sizes of the models given.
-fn shapes(
-    device: &Device,
-    settings: &Settings,
-    models: &[(String, Box<dyn Architecture>)],
-) -> Result<kernels::Shapes, BenchError> {
+fn shapes(device: &Device, settings: &Settings, models: &ModelOptions) -> Result<kernels::Shapes, BenchError> {
     /// Position of a decode step: in the middle of a mini-batch, with some context.
     const POSITION: u32 = 1015;
     let rows: usize = if settings.quick { 64 } else { 512 };
     let mut shapes = kernels::Shapes::default();
-    for (_, architecture) in models {
+    for architecture in models.architectures()? {
         for (purpose, tokens, position) in [(Purpose::Decode, 1, POSITION), (Purpose::Prefill, rows, 0), (Purpose::Loss, rows, 0)]
         {
-            let outline = outline(&**architecture, purpose, tokens, device.caps())?;
+            let outline = outline(&*architecture, purpose, tokens, device.caps())?;
             let room = outline.plan.input("ids").map_or(1, |port| port.operand.desc.rows());
             shapes.add(kernels::of_graph(&outline.fused, &kernels::step(position, room as u32)));
         }

@@ -23,6 +23,8 @@ pub struct Counters {
     pub bytes_up: u64,
     /// Bytes that the host read.
     pub bytes_down: u64,
+    /// Bytes of the buffers that were made, whether they are still there or not.
+    pub bytes_made: u64,
 }
 
 /// [`Counters`] that count.
@@ -33,6 +35,7 @@ pub(crate) struct CounterCells {
     pub(crate) submits: AtomicU64,
     pub(crate) bytes_up: AtomicU64,
     pub(crate) bytes_down: AtomicU64,
+    pub(crate) bytes_made: AtomicU64,
 }
 
 impl CounterCells {
@@ -48,6 +51,7 @@ impl CounterCells {
             submits: get(&self.submits),
             bytes_up: get(&self.bytes_up),
             bytes_down: get(&self.bytes_down),
+            bytes_made: get(&self.bytes_made),
         }
     }
 }
@@ -205,6 +209,7 @@ impl Gpu {
     /// A zeroed buffer.
     pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, DeviceError> {
         let size = bytes.next_multiple_of(4).max(4);
+        CounterCells::add(&self.counters.bytes_made, size);
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
         let memory = || DeviceError::OutOfMemory { what: label.to_string(), bytes };
         self.scoped(|| self.device.create_buffer(&descriptor), memory, DeviceError::Validation).await

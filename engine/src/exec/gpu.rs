@@ -43,6 +43,11 @@ impl GpuStates {
         self.encode(|e| e.copy_buffer_to_buffer(from, offset, &self.buffers[part.buffer], part.offset + to, bytes));
     }
 
+    /// The other way round.
+    pub(super) fn copy_out(&self, part: &StatePart, from: u64, target: &wgpu::Buffer, to: u64, bytes: u64) {
+        self.encode(|e| e.copy_buffer_to_buffer(&self.buffers[part.buffer], part.offset + from, target, to, bytes));
+    }
+
     pub(super) fn write(&mut self, part: &StatePart, to: u64, words: &[u32]) {
         self.gpu.write(&self.buffers[part.buffer], part.offset + to, bytemuck::cast_slice(words));
     }
@@ -351,6 +356,7 @@ impl GpuProgram {
         if let Some(i) = pool.iter().position(|b| b.size() >= bytes) {
             return pool.swap_remove(i);
         }
+        count(&self.gpu.counters.bytes_made, bytes);
         self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size: bytes,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
+use fastweight::bench::{Family, Size};
 
 #[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -19,6 +20,48 @@ pub(crate) struct Bench {
 pub(crate) enum BenchCommand {
     /// Measure what the device can do at best, and every kernel against it
     Device(Measure),
+    /// Measure whole models of random weights: the time of a token against the context, and both forms of the inner step
+    Models(Box<Models>),
+}
+
+/// Which models to measure.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Models {
+    #[command(flatten)]
+    pub(crate) measure: Measure,
+
+    /// Families: ttt-linear, ttt-mlp, transformer, mamba [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub(crate) families: Vec<Family>,
+
+    /// Sizes: tiny, 125m, 350m, 760m, 1.3b [default: all but tiny; tiny on the CPU, on a software device and with --quick]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub(crate) sizes: Vec<Size>,
+
+    /// Tokens of context before the measured ones [default: 1024 to 32768; at the tiny size 256 to 16384]
+    #[arg(long, value_delimiter = ',', value_name = "N,…")]
+    pub(crate) contexts: Vec<usize>,
+
+    /// Sequences side by side [default: 1,16]
+    #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = sequences)]
+    pub(crate) batch: Vec<usize>,
+
+    /// Tokens that are read [default: 512; at the tiny size 128]
+    #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) prompt: Option<u32>,
+
+    /// Tokens that are written [default: 128; at the tiny size 32]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) predict: Option<u32>,
+
+    /// Instead, read N tokens in one run, to see that time and memory stay as they are [default: 1000000]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000", value_parser = clap::value_parser!(u32).range(100..=100_000_000))]
+    pub(crate) long: Option<u32>,
+}
+
+fn sequences(text: &str) -> Result<usize, String> {
+    let most = fastweight::step::MAX_SEQUENCES;
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("wanted 1 to {most}"))
 }
 
 /// How to measure.
