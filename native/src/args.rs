@@ -6,6 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use fastweight::device::Choice;
 use fastweight::tensor::DType;
 
+pub(crate) mod bench;
+
 /// Run models that learn while they read, on any GPU or on the CPU.
 #[derive(Debug, Parser)]
 #[command(
@@ -81,6 +83,9 @@ pub(crate) enum Command {
     Chat(Box<Chat>),
     /// Measure how well a model foretells texts, and what its memory gives
     Eval(Eval),
+    /// Measure a device, compare results, and report them
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// List the devices, and which one `auto` takes
     Devices,
     /// Describe a model: family, sizes, parameters, memory

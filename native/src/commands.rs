@@ -8,6 +8,7 @@ use clap::CommandFactory;
 
 use crate::Ended;
 
+pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod convert;
 pub(crate) mod devices;

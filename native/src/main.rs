@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             Command::Generate(options) => commands::generate::run(&args, options).await,
             Command::Chat(options) => commands::chat::run(&args, options).await,
             Command::Eval(options) => commands::eval::run(&args, options).await,
+            Command::Bench(options) => commands::bench::run(&args, options).await,
             Command::Devices => commands::devices::run(&args).await,
             Command::Inspect(options) => commands::inspect::run(&args, options).await,
             Command::Tokenize(options) => commands::tokenize::run(&args, options).await,
