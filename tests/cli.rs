@@ -1,5 +1,7 @@
 //! The command line, as a user runs it: the built program, its outputs and exit codes.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/chat.rs"]
 mod chat;
 #[path = "cli/eval.rs"]

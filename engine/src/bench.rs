@@ -12,14 +12,19 @@ use crate::verify::VerifyError;
 
 mod bed;
 mod ceilings;
+pub mod compare;
 mod forms;
 pub mod kernels;
 mod long;
 mod models;
+pub mod report;
 pub mod results;
 mod run;
 mod sampling;
 mod sizes;
+pub mod statistics;
+pub mod tables;
+pub mod units;
 
 pub use ceilings::ceilings;
 pub use forms::forms;

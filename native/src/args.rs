@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Chat(Box<Chat>),
     /// Measure how well a model foretells texts, and what its memory gives
     Eval(Eval),
-    /// Measure the device: its ceilings, and the kernels against them
+    /// Measure a device, compare results, and report them
     Bench(bench::Bench),
     /// List the devices, and which one `auto` takes
     Devices,

@@ -1,16 +1,18 @@
 //! Whole models of random weights: time of a token, read and written, against the context, and what is moved and held for it. The figure of the TTT
 //! paper (arXiv 2407.04620, latency) on any device.
 
+use std::collections::BTreeMap;
+
 use web_time::Instant;
 
 use super::bed::unmeasured;
-use super::results::{Measurement, Section, Settings, Work};
+use super::results::{Measurement, ModelFacts, Section, Settings, Work};
 use super::sampling::Course;
 use super::sizes::{Family, MINI_BATCH, Size};
 use super::{BenchError, Observer};
 use crate::device::Device;
 use crate::error::Error;
-use crate::generate::{Batch, LoadOptions, Memory, Model, Purpose, Sampling, estimate};
+use crate::generate::{Batch, LoadOptions, Memory, Model, Purpose, Sampling, estimate, outline};
 use crate::models::Architecture;
 use crate::tensor::DType;
 
@@ -71,6 +73,19 @@ impl ModelOptions {
             Ok(crate::models::open(&opened.checkpoint, opened.config.as_ref())?)
         };
         self.sizes.iter().flat_map(|size| self.families.iter().map(move |family| (family, size))).map(open).collect()
+    }
+
+    /// What is to be known of each model, by what it is called.
+    pub(super) fn facts(&self, device: &Device) -> Result<BTreeMap<String, ModelFacts>, Error> {
+        let mut facts = BTreeMap::new();
+        for (size, family) in self.sizes.iter().flat_map(|size| self.families.iter().map(move |family| (size, family))) {
+            let opened = size.opened(*family, self.dtype);
+            let parameters = opened.checkpoint.tensors.values().map(|tensor| tensor.len() as u64).sum();
+            let architecture = crate::models::open(&opened.checkpoint, opened.config.as_ref())?;
+            let bytes = outline(&*architecture, Purpose::Decode, 1, device.caps())?.plan.weight_bytes();
+            facts.insert(self.subject(*family, size), ModelFacts { parameters, bytes });
+        }
+        Ok(facts)
     }
 
     /// The type of a cache beside these matrices.

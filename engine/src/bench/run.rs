@@ -7,7 +7,7 @@ use super::results::{
     DeviceFacts, Engine, Measurement, Results, SCHEMA, SUITE_VERSION, Section, Sentinel, Settings, System, Timer, TimerKind,
     Verified,
 };
-use super::{BenchError, ModelOptions, Observer, kernels};
+use super::{BenchError, ModelOptions, Observer, Size, kernels};
 use crate::device::Device;
 use crate::generate::{Purpose, outline};
 use crate::kernels::{Case, KERNELS};
@@ -97,6 +97,7 @@ fn empty(device: &Device, surroundings: Surroundings, settings: &Settings) -> Re
         verified: None,
         sentinels: Vec::new(),
         ceilings: None,
+        models: BTreeMap::new(),
         measurements: Vec::new(),
     }
 }
@@ -139,7 +140,12 @@ async fn fill(
                 let shapes = shapes(device, settings, models)?;
                 kernels::measure(device, settings, results.ceilings.as_ref(), &shapes, observer).await?
             }
-            Section::Models => super::models(device, settings, models, observer).await?,
+            Section::Models => {
+                let found = super::models(device, settings, models, observer).await?;
+                results.models = models.facts(device)?;
+                results.models.retain(|subject, _| found.iter().any(|m| m.subject == *subject));
+                found
+            }
             Section::Forms => super::forms(device, settings, models, observer).await?,
             Section::Long => super::long(device, settings, models, observer).await?,
         };
@@ -214,13 +220,17 @@ async fn look(
     Ok(())
 }
 
-/// The shapes of the kernels: of decoding, of reading, and of the loss, each at the sizes of the models given.
+/// The shapes of the kernels: of decoding, of reading, and of the loss, each at the sizes of the models given. The tiny ones are nobody's: in their place the
+/// paper's smallest.
 fn shapes(device: &Device, settings: &Settings, models: &ModelOptions) -> Result<kernels::Shapes, BenchError> {
     /// Position of a decode step: in the middle of a mini-batch, with some context.
     const POSITION: u32 = 1015;
-    let rows: usize = if settings.quick { 64 } else { 512 };
+    let slow = matches!(device.identity().kind.as_str(), "cpu" | "software");
+    let rows: usize = if settings.quick || slow { 64 } else { 512 };
+    let mut sizes: Vec<Size> = models.sizes.iter().map(|size| if *size == Size::TINY { Size::ALL[1] } else { *size }).collect();
+    sizes.dedup();
     let mut shapes = kernels::Shapes::default();
-    for architecture in models.architectures()? {
+    for architecture in (ModelOptions { sizes, ..models.clone() }).architectures()? {
         for (purpose, tokens, position) in [(Purpose::Decode, 1, POSITION), (Purpose::Prefill, rows, 0), (Purpose::Loss, rows, 0)]
         {
             let outline = outline(&*architecture, purpose, tokens, device.caps())?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fastweight::bench::results::{Results, Section, Settings, System};
+use fastweight::bench::tables;
 use fastweight::bench::{BenchError, ModelOptions, Observer, Surroundings, run as measure};
 use indicatif::ProgressBar;
 
@@ -113,11 +114,36 @@ pub(crate) async fn run(
     if let Some(error) = watching.unwritten {
         return Err(error);
     }
-    print!("{}", results.to_json());
+    super::print_rows(args, &options.rows, &tables::rows(&results))?;
+    if !args.quiet {
+        conclude(&results, options.out.as_deref());
+    }
     match error {
         None => Ok(Ended::Normally),
         Some(BenchError::Cancelled) => Ok(Ended::Interrupted),
         Some(error) => Err(error.into()),
+    }
+}
+
+/// Says how far the results can be trusted, and what can be done with them.
+fn conclude(results: &Results, out: Option<&Path>) {
+    for reason in &results.invalid {
+        eprintln!("not valid: {reason}");
+    }
+    let flagged = results.measurements.iter().filter(|m| m.flagged).count();
+    if flagged > 0 {
+        eprintln!(
+            "{flagged} of {} figures are flagged: the machine's speed changed by more than 5 % meanwhile",
+            results.measurements.len()
+        );
+    }
+    match out {
+        Some(out) => eprintln!(
+            "results: {}; to share them, add the file to the folder results of {} (its README says how)",
+            out.display(),
+            env!("CARGO_PKG_REPOSITORY")
+        ),
+        None => eprintln!("with --out FILE the results are kept, to be compared, drawn (`fastweight bench report`) and shared"),
     }
 }
 
