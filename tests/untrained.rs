@@ -182,7 +182,9 @@ fn both_forms_are_timed_and_a_long_run_keeps_its_memory() {
         let found = block_on(bench::forms(&device, &settings, &few(&device), &mut Watching::default())).expect("figures");
         check(&found, Section::Forms);
         let names: Vec<String> = found.iter().map(|m| format!("{}, {}", m.name, m.subject)).collect();
-        let wanted = ["ttt-linear", "ttt-mlp"].iter().flat_map(|f| ["dual", "primal"].map(|form| format!("{form} b16, {f} 2 heads of 64")));
+        let wanted = ["ttt-linear", "ttt-mlp"]
+            .iter()
+            .flat_map(|f| ["dual", "primal"].map(|form| format!("{form} b16, {f} 2 heads of 64")));
         assert_eq!(names, wanted.collect::<Vec<_>>());
         let moved = |m: &Measurement| m.work.moved / m.work.tokens;
         assert!(moved(&found[1]) > 4.0 * moved(&found[0]), "the dual form moves less of its state for a token");

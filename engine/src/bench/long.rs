@@ -25,7 +25,8 @@ pub async fn long(
     let recurrent: Vec<_> = options.families.iter().filter(|family| family.is_recurrent()).collect();
     let mut course = Course::new(settings, 5, 0);
     course.total = recurrent.len() * PARTS;
-    for (size, family) in options.sizes.first().into_iter().flat_map(|size| recurrent.iter().map(move |family| (size, **family))) {
+    for (size, family) in options.sizes.first().into_iter().flat_map(|size| recurrent.iter().map(move |family| (size, **family)))
+    {
         let (subject, name) = (options.subject(family, size), format!("read {}", options.long));
         if !course.wants(&format!("{name} {subject}")) {
             continue;

@@ -51,10 +51,11 @@ impl ModelOptions {
             families: Family::ALL.to_vec(),
             sizes,
             contexts: contexts.to_vec(),
-            batches: vec![1, 16],
-            prompt: if slow { 128 } else { 512 },
+            // Sixteen sequences with much context keep a Transformer on a slow device for minutes.
+            batches: if quick { vec![1] } else { vec![1, 16] },
+            prompt: if slow { 32 } else { 512 },
             predict: match (quick, slow) {
-                (true, _) => 4,
+                (true, _) => 8,
                 (_, true) => 32,
                 _ => 128,
             },
@@ -235,7 +236,13 @@ async fn together(
                     let model: &Model = model.as_ref().expect("it was made a line ago");
                     let measurement = Measurement {
                         batch: *sequences,
-                        ..unmeasured(Section::Models, &name, subject.clone(), None, work(model, options, task, *sequences, context)?)
+                        ..unmeasured(
+                            Section::Models,
+                            &name,
+                            subject.clone(),
+                            None,
+                            work(model, options, task, *sequences, context)?,
+                        )
                     };
                     if !batches.iter().any(|(s, n, _): &(String, usize, Batch)| *s == subject && n == sequences) {
                         batches.push((subject.clone(), *sequences, model.batch(*sequences).await?));

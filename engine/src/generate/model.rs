@@ -242,7 +242,13 @@ impl Model {
     }
 
     /// The plan of a run of so many tokens that ends where each sequence has `context` positions, and the tokens that it takes at most.
-    pub(crate) fn plan_at(&self, purpose: Purpose, sequences: usize, tokens: usize, context: usize) -> Result<(Plan, usize), Error> {
+    pub(crate) fn plan_at(
+        &self,
+        purpose: Purpose,
+        sequences: usize,
+        tokens: usize,
+        context: usize,
+    ) -> Result<(Plan, usize), Error> {
         let context = self.inner.context_limit.map_or(0, |_| context);
         let room = self.room(sequences, context);
         let wanted = Capacity { tokens: tokens.min(room.tokens), ..room };

@@ -105,7 +105,8 @@ pub(crate) async fn run(
     if sections == [Section::Long] {
         let most = |of: &[u64]| bytes(of.iter().copied().max().unwrap_or_default());
         let (first, second) = watching.resident.split_at(watching.resident.len() / 2);
-        let held = format!("memory that the program held: {} at most in the first half, {} in the second", most(first), most(second));
+        let held =
+            format!("memory that the program held: {} at most in the first half, {} in the second", most(first), most(second));
         watching.note(&held);
     }
     watching.partial(&results);

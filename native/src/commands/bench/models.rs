@@ -33,11 +33,9 @@ fn choose(options: &Models, usual: &mut ModelOptions) {
     given(&options.sizes, &mut usual.sizes);
     given(&options.contexts, &mut usual.contexts);
     given(&options.batch, &mut usual.batches);
-    for (given, usual) in [
-        (options.prompt, &mut usual.prompt),
-        (options.predict, &mut usual.predict),
-        (options.long, &mut usual.long),
-    ] {
+    for (given, usual) in
+        [(options.prompt, &mut usual.prompt), (options.predict, &mut usual.predict), (options.long, &mut usual.long)]
+    {
         *usual = given.map_or(*usual, |n| n as usize);
     }
 }
