@@ -53,7 +53,7 @@ fn on_random_graphs(mut test: impl FnMut(usize, &mut Made) -> Result<(), String>
     let mut failures = Vec::new();
     for i in 0..GRAPHS {
         let seed = random.bits();
-        let mut made = Made::attending(seed, if i % 2 == 0 { TOKENS } else { FEW });
+        let mut made = if i % 2 == 0 { Made::new(seed, TOKENS) } else { Made::attending(seed, FEW) };
         let shown = OnPanic(format!("graph {i}, seed {seed}:\n{}", made.graph));
         let tested = test(i, &mut made);
         drop(shown);

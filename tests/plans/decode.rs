@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fastweight::caps::Caps;
 use fastweight::generate::{Purpose, outline};
-use fastweight::load::{Checkpoint, MemorySource, TensorInfo};
+use fastweight::load::{Checkpoint, MemorySource, Source, TensorInfo};
 use fastweight::models;
 use fastweight::tensor::DType;
 use serde_json::{Value, json};
@@ -22,6 +22,11 @@ impl Tensors {
     fn add(&mut self, prefix: &str, tensors: &[(&str, &[usize])]) {
         self.0.extend(tensors.iter().map(|(name, shape)| (format!("{prefix}{name}"), shape.to_vec())));
     }
+
+    /// Tensors of one shape.
+    fn each(&mut self, prefix: &str, names: &[&str], shape: &[usize]) {
+        self.0.extend(names.iter().map(|name| (format!("{prefix}{name}"), shape.to_vec())));
+    }
 }
 
 /// The width, the width between the projections, layers, and heads of a model.
@@ -37,12 +42,11 @@ fn ttt((hidden, wide, layers, heads): Sizes, mlp: bool, mamba_backbone: bool) ->
         tensors.add(&layer, &[("seq_norm.weight", &[h]), ("ffn_norm.weight", &[h]), ("mlp.gate_proj.weight", &[wide, h])]);
         tensors.add(&layer, &[("mlp.up_proj.weight", &[wide, h]), ("mlp.down_proj.weight", &[h, wide])]);
         let block = format!("{layer}seq_modeling_block.");
-        let vectors = ["post_norm.weight", "post_norm.bias"].map(|name| (name, &[h][..]));
-        tensors.add(&block, &vectors);
-        tensors.add(&block, &["q_proj.weight", "v_proj.weight", "o_proj.weight"].map(|name| (name, &[h, h][..])));
+        tensors.each(&block, &["post_norm.weight", "post_norm.bias"], &[h]);
+        tensors.each(&block, &["q_proj.weight", "v_proj.weight", "o_proj.weight"], &[h, h]);
         tensors.add(&block, &[("learnable_token_idx", &[batch]), ("learnable_ttt_lr_weight", &[heads, 1, h])]);
         tensors.add(&block, &[("learnable_ttt_lr_bias", &[heads, 1])]);
-        tensors.add(&block, &["ttt_norm_weight", "ttt_norm_bias"].map(|name| (name, &[heads, hd][..])));
+        tensors.each(&block, &["ttt_norm_weight", "ttt_norm_bias"], &[heads, hd]);
         let inner = if mlp { 4 * hd } else { hd };
         tensors.add(&block, &[("W1", &[heads, hd, inner]), ("b1", &[heads, 1, inner])]);
         if mlp {
@@ -50,8 +54,8 @@ fn ttt((hidden, wide, layers, heads): Sizes, mlp: bool, mamba_backbone: bool) ->
         }
         if mamba_backbone {
             tensors.add(&layer, &[("conv.norm.weight", &[h]), ("conv.conv.weight", &[h, 1, taps]), ("conv.conv.bias", &[h])]);
-            tensors.add(&block, &["conv_q.weight", "conv_k.weight"].map(|name| (name, &[h, 1, taps][..])));
-            tensors.add(&block, &["conv_q.bias", "conv_k.bias"].map(|name| (name, &[h][..])));
+            tensors.each(&block, &["conv_q.weight", "conv_k.weight"], &[h, 1, taps]);
+            tensors.each(&block, &["conv_q.bias", "conv_k.bias"], &[h]);
             tensors.add(&block, &[("g_proj.weight", &[h, h])]);
         } else {
             tensors.add(&block, &[("k_proj.weight", &[h, h])]);
@@ -66,7 +70,7 @@ fn llama((hidden, wide, layers, heads): Sizes, kv_heads: usize) -> (Value, Tenso
     tensors.add("model.", &[("embed_tokens.weight", &[32_000, h]), ("norm.weight", &[h])]);
     for layer in 0..layers {
         let layer = format!("model.layers.{layer}.");
-        tensors.add(&layer, &["input_layernorm.weight", "post_attention_layernorm.weight"].map(|name| (name, &[h][..])));
+        tensors.each(&layer, &["input_layernorm.weight", "post_attention_layernorm.weight"], &[h]);
         tensors.add(&layer, &[("self_attn.q_proj.weight", &[h, h]), ("self_attn.k_proj.weight", &[kv, h])]);
         tensors.add(&layer, &[("self_attn.v_proj.weight", &[kv, h]), ("self_attn.o_proj.weight", &[h, h])]);
         tensors.add(&layer, &[("mlp.gate_proj.weight", &[wide, h]), ("mlp.up_proj.weight", &[wide, h])]);
@@ -93,7 +97,7 @@ fn mamba(hidden: usize, layers: usize, second: bool) -> (Value, Tensors) {
         tensors.add(&layer, &[("mixer.out_proj.weight", &[h, channels]), ("mixer.conv1d.weight", &[conv, 1, taps])]);
         tensors.add(&layer, &[("mixer.conv1d.bias", &[conv])]);
         if second {
-            tensors.add(&layer, &["mixer.A_log", "mixer.D", "mixer.dt_bias"].map(|name| (name, &[heads][..])));
+            tensors.each(&layer, &["mixer.A_log", "mixer.D", "mixer.dt_bias"], &[heads]);
             tensors.add(&layer, &[("mixer.norm.weight", &[channels])]);
         } else {
             tensors.add(
@@ -101,7 +105,7 @@ fn mamba(hidden: usize, layers: usize, second: bool) -> (Value, Tensors) {
                 &[("mixer.x_proj.weight", &[rank + 2 * state, channels]), ("mixer.dt_proj.weight", &[channels, rank])],
             );
             tensors.add(&layer, &[("mixer.A_log", &[channels, state])]);
-            tensors.add(&layer, &["mixer.dt_proj.bias", "mixer.D"].map(|name| (name, &[channels][..])));
+            tensors.each(&layer, &["mixer.dt_proj.bias", "mixer.D"], &[channels]);
         }
     }
     let config = match second {
@@ -118,7 +122,7 @@ fn mamba(hidden: usize, layers: usize, second: bool) -> (Value, Tensors) {
 fn decoded(name: &str, layers: usize, (config, tensors): (Value, Tensors)) -> (usize, f64) {
     let tensors: BTreeMap<_, _> =
         tensors.0.into_iter().map(|(name, shape)| (name, TensorInfo::plain(DType::F16, shape, 0, 0))).collect();
-    let source = Box::new(MemorySource::new("sizes", Vec::new()));
+    let source: Box<dyn Source> = Box::new(MemorySource::new("sizes", Vec::new()));
     let checkpoint = Checkpoint { sources: vec![source], tensors, dtype: Some(DType::F16) };
     let model = models::open(&checkpoint, Some(&config)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let plan = outline(&*model, Purpose::Decode, 1, &Caps::default()).unwrap_or_else(|e| panic!("{name}: {e}")).plan;

@@ -124,8 +124,8 @@ pub fn cases() -> Vec<Case> {
         ];
         let step = Step::new(records.iter().map(|&(position, n)| Sequence::new(position, n)).collect());
         let name = format!("heads {query}/{kv}x{head_dim} {dtype} interleaved {interleaved} {records:?}");
-        // A half may be rounded either way.
-        let bound = if dtype == DType::F16 { 1e-3 } else { 2e-5 };
+        // A half may be rounded either way, and a key moves a score.
+        let bound = if dtype == DType::F16 { 5e-3 } else { 2e-5 };
         Case::new(name, AttendAppend { heads, rope, qk, v }, rows, inputs).steps(vec![step]).bound(bound)
     };
     use DType::{F16, F32};

@@ -43,7 +43,7 @@ pub(in super::super) fn cases(op: impl Fn(Geometry, bool, Option<Front>) -> (Op,
             v: 0,
             lr: width + 3,
             taps,
-            interleaved: head_dim % 8 == 0,
+            interleaved: head_dim.is_multiple_of(8),
             gate: LrGate { scale: 1.0 / head_dim as f32 },
         };
         let (op, fast, row) = op(geometry, false, Some(front.clone()));
