@@ -1,12 +1,15 @@
 // y[t, n] = Σₖ x'[t, k] · w[n, k], then the epilogue; x' is x after the prologue; this dispatch has rows first .. first + count of w
 //
-//   x     [rows, K]  read
-//   w     [N, K]     read
-//   norm  [K]        read        with the norm only
-//   y     [rows, N]  read_write
+//   x      [rows, K]  read
+//   w      [N, K]     read        twice as many rows where the epilogue makes one result of two
+//   norm   [K]        read        with the RMS norm only
+//   gamma  [K]        read        with the layer norm only
+//   beta   [K]        read        with the layer norm only
+//   gate   [rows, K]  read        with the gated layer norm only
+//   y      [rows, N]  read_write
 //
-// A workgroup of 64 computes 256 / LANES elements of one row. LANES invocations share four of them, so that each has four loads of w
-// under way for one of x; their partial sums meet at one barrier.
+// A workgroup of 256 computes FOURS · 1024 / LANES sums of one row. LANES invocations share FOURS times four of them, so that each has
+// many loads of w under way for one of x; their partial sums meet at one barrier.
 
 override K: u32;
 override N: u32;
@@ -19,48 +22,58 @@ override X_OFFSET: u32;
 @group(0) @binding(1) var<storage, read> w: array<Weight>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-const SHARERS = 64u / LANES;
-const OUTPUTS = 4u * SHARERS;
+const SHARERS = 256u / LANES;
 // One more than there are, so that the sharers' sums lie in different banks.
 const PITCH = LANES + 1u;
 
-var<workgroup> sh_partial: array<vec4<f32>, SHARERS * PITCH>;
+var<workgroup> sh_partial: array<vec4<f32>, FOURS * SHARERS * PITCH>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let blocks = (part.count + OUTPUTS - 1u) / OUTPUTS;
+    let blocks = (results() + RESULTS - 1u) / RESULTS;
     let index = workgroup_index(id, n);
     let row = index / blocks;
     if row >= live_rows(AXIS, ROWS) {
         return;
     }
-    let start = (index % blocks) * OUTPUTS;
+    let start = (index % blocks) * RESULTS;
     let at = (local / LANES) * PITCH + local % LANES;
-    // A column past the end does again what the last one does.
-    let columns = min(vec4(start + local / LANES) + vec4(0u, 1u, 2u, 3u) * SHARERS, vec4(part.count - 1u));
-    var sums = vec4(0.0);
+    prologue_begin(local, row);
+    var rows = array<vec4<u32>, FOURS>();
+    var sums = array<vec4<f32>, FOURS>();
+    for (var f = 0u; f < FOURS; f++) {
+        rows[f] = weight_rows(start + local / LANES, f);
+    }
     var squares = 0.0;
     for (var k = (local % LANES) * 4u; k < K; k += LANES * 4u) {
-        let value = row4(row, k);
+        let value = source4(row, k);
         let scaled = value * prologue4(k);
         squares += dot(value, value);
-        sums += vec4(
-            dot(scaled, weight4(columns.x, k)),
-            dot(scaled, weight4(columns.y, k)),
-            dot(scaled, weight4(columns.z, k)),
-            dot(scaled, weight4(columns.w, k)),
-        );
+        for (var f = 0u; f < FOURS; f++) {
+            sums[f] += vec4(
+                dot(scaled, weight4(rows[f].x, k)),
+                dot(scaled, weight4(rows[f].y, k)),
+                dot(scaled, weight4(rows[f].z, k)),
+                dot(scaled, weight4(rows[f].w, k)),
+            );
+        }
     }
-    sh_partial[at] = sums;
+    for (var f = 0u; f < FOURS; f++) {
+        sh_partial[f * SHARERS * PITCH + at] = sums[f];
+    }
     prologue_share(at, squares);
     workgroupBarrier();
-    let column = start + local;
-    if local < OUTPUTS && column < part.count {
+    if local < 4u * SHARERS {
         let first = (local % SHARERS) * PITCH;
-        var sum = 0.0;
-        for (var i = 0u; i < LANES; i++) {
-            sum += sh_partial[first + i][local / SHARERS];
+        let scale = prologue_scale(first);
+        var totals = array<f32, FOURS>();
+        for (var f = 0u; f < FOURS; f++) {
+            var sum = 0.0;
+            for (var i = 0u; i < LANES; i++) {
+                sum += sh_partial[f * SHARERS * PITCH + first + i][local / SHARERS];
+            }
+            totals[f] = sum * scale;
         }
-        store(row * N + part.first + column, sum * prologue_scale(first));
+        finish(row, start + local, totals);
     }
 }

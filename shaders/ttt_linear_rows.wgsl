@@ -1,12 +1,15 @@
 // TTT-Linear row by row (the per-token update), for decoding: the same function as ttt_linear.wgsl, one token at a time
 //
-//   qk      [tokens, 2 · HEADS · HD]                 read         all q, then all k
-//   v       [tokens, HEADS · HD]                     read
-//   lr      [tokens, HEADS]                          read
-//   params  [2 · HEADS · HD + MINI_BATCH]            read         γ, β, idx
+//   qk      [tokens, 2 · HEADS · HD]                 read         all q, then all k, with ttt_given only
+//   v       [tokens, HEADS · HD]                     read         with ttt_given only
+//   lr      [tokens, HEADS]                          read         with ttt_given only
+//   p       [tokens, …]                              read         columns for q and k, v and lr, with ttt_projected only
+//   params  [2 · HEADS · HD + MINI_BATCH]            read         γ, β, idx; longer with ttt_projected
+//   table   [MINI_BATCH, HD]                         read         cos and sin of each pair, with ttt_projected only
 //   out     [tokens, HEADS · HD]                     read_write
 //   fast    [sequences · HEADS, (HD + 1) · HD]       read_write   W, b
 //   open    [sequences · HEADS, MINI_BATCH · 2 · HD] read_write   rows k, h
+//   window  [sequences, TAPS − 1, HEADS · HD]        read_write   of q and k, with ttt_filtered only
 //   probe   [tokens, 2 · HEADS]                      read_write   inner losses before and after, with probe_store only
 //
 // One workgroup of 256 a head and sequence. W is read once a token, its rows spread over the lanes, and written once a mini-batch.
@@ -36,6 +39,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         let i = (step.sequence[sequence].position + t) % MINI_BATCH;
         let row = step.sequence[sequence].first_row + t;
         let own = open_start + i * 2u * HD;
+        begin_row(local, head, sequence, t);
         if local < HD {
             sh_q[local] = q_at(head, row, local);
             let k = k_at(head, row, local);
@@ -99,4 +103,5 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             probe_after(local, head, fast_start, row + 1u, min(t + 1u, MINI_BATCH));
         }
     }
+    end_rows(local, head, sequence);
 }

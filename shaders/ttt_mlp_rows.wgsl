@@ -1,12 +1,15 @@
 // TTT-MLP row by row (the per-token update), for decoding: the same function as ttt_mlp.wgsl, one token at a time
 //
-//   qk      [tokens, 2 · HEADS · HD]                  read         all q, then all k
-//   v       [tokens, HEADS · HD]                      read
-//   lr      [tokens, HEADS]                           read
-//   params  [2 · HEADS · HD + MINI_BATCH]             read         γ, β, idx
+//   qk      [tokens, 2 · HEADS · HD]                  read         all q, then all k, with ttt_given only
+//   v       [tokens, HEADS · HD]                      read         with ttt_given only
+//   lr      [tokens, HEADS]                           read         with ttt_given only
+//   p       [tokens, …]                               read         columns for q and k, v and lr, with ttt_projected only
+//   params  [2 · HEADS · HD + MINI_BATCH]             read         γ, β, idx; longer with ttt_projected
+//   table   [MINI_BATCH, HD]                          read         cos and sin of each pair, with ttt_projected only
 //   out     [tokens, HEADS · HD]                      read_write
 //   fast    [sequences · HEADS, (8 · HD + 5) · HD]    read_write   W1, b1, W2, b2
 //   open    [sequences · HEADS, MINI_BATCH · 10 · HD] read_write   rows k, h1, x2, h2
+//   window  [sequences, TAPS − 1, HEADS · HD]         read_write   of q and k, with ttt_filtered only
 //   probe   [tokens, 2 · HEADS]                       read_write   inner losses before and after, with probe_store only
 //
 // One workgroup of 256 a head and sequence.
@@ -58,6 +61,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         let row = step.sequence[sequence].first_row + t;
         let own = open_start + i * ROW;
         let factor = token_factor(i);
+        begin_row(local, head, sequence, t);
         if local < HD {
             sh_q[local] = q_at(head, row, local);
             let k = k_at(head, row, local);
@@ -141,4 +145,5 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             probe_after(local, head, fast_start, row + 1u, min(t + 1u, MINI_BATCH));
         }
     }
+    end_rows(local, head, sequence);
 }

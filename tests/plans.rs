@@ -1,5 +1,7 @@
 //! Random plans: the software GPU against the CPU device, fused against unfused, and what the planner promises.
 
+#[path = "plans/decode.rs"]
+mod decode;
 #[path = "plans/dice.rs"]
 mod dice;
 #[path = "plans/errors.rs"]
@@ -31,6 +33,8 @@ const GRAPHS: usize = 200;
 const FUSED: f32 = 1e-6;
 /// Capacity of the token axis: never all of it is live.
 const TOKENS: usize = 20;
+/// The same for graphs that have few tokens a sequence, as in decoding.
+const FEW: usize = 8;
 
 /// Prints a graph if the engine panics on it.
 struct OnPanic(String);
@@ -49,7 +53,7 @@ fn on_random_graphs(mut test: impl FnMut(usize, &mut Made) -> Result<(), String>
     let mut failures = Vec::new();
     for i in 0..GRAPHS {
         let seed = random.bits();
-        let mut made = Made::new(seed, TOKENS);
+        let mut made = if i % 2 == 0 { Made::new(seed, TOKENS) } else { Made::attending(seed, FEW) };
         let shown = OnPanic(format!("graph {i}, seed {seed}:\n{}", made.graph));
         let tested = test(i, &mut made);
         drop(shown);
@@ -67,11 +71,16 @@ fn within(bound: f32, what: &str, (error, at): (f32, String)) -> Result<(), Stri
 }
 
 /// What each rule of fusion leaves in a printed graph.
-const TRACES: [(&str, &str); 4] = [
+const TRACES: [(&str, &str); 9] = [
     ("projections of one input are packed", "|"),
-    ("a norm goes into a product", "norm: Some"),
+    ("a norm goes into a product", "prologue: Rms"),
     ("a gate goes into a norm", "gated: true"),
     ("a sum goes into what it adds", "residual: true"),
+    ("a norm and a sum go into a convolution", "norm_conv("),
+    ("a layer norm goes into a product", "prologue: Layer"),
+    ("a gate goes into the product before it", "epilogue: Swiglu"),
+    ("a layer makes its operands", "front: Some"),
+    ("attention keeps keys and values", "attend_append("),
 ];
 
 #[test]
@@ -81,7 +90,7 @@ fn fused_graphs_equal_unfused_on_the_cpu_device() {
     on_random_graphs(|_, made| {
         let steps = made.steps();
         let wanted = run(&cpu, made, &made.graph, &steps)?;
-        let fused = fuse(made.graph.clone());
+        let fused = fuse(made.graph.clone(), cpu.caps());
         for (applied, (_, trace)) in applied.iter_mut().zip(TRACES) {
             let count = |g: &Graph| g.to_string().matches(trace).count();
             *applied += usize::from(count(&fused) > count(&made.graph));
@@ -101,7 +110,7 @@ fn the_software_gpu_equals_the_cpu_device() {
         let wanted = run(&cpu, made, &made.graph, &steps)?;
         within(BOUND, "software GPU", worst(&run(&gpu, made, &made.graph, &steps)?, &wanted))?;
         if i % 4 == 0 {
-            let fused = fuse(made.graph.clone());
+            let fused = fuse(made.graph.clone(), gpu.caps());
             let found = worst(&run(&gpu, made, &fused, &steps)?, &wanted);
             within(BOUND, "fused on the software GPU", found).map_err(|e| format!("{e}\n{fused}"))?;
         }

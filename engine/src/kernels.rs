@@ -20,7 +20,7 @@ pub use launch::{Extent, Grid, Launch, Live};
 use rows::{cases_gated, elementwise, infer_gated, launch_gated, reference_gated, rowwise};
 pub(crate) use scan::MAX_STATE;
 pub use scan::StateSpace;
-pub use ttt::Geometry;
+pub use ttt::{Front, Geometry};
 
 pub use crate::vector::Matrix;
 
@@ -225,6 +225,7 @@ kernels! {
     add_bias: AddBias,
     append: Append,
     attend: Attend,
+    attend_append: AttendAppend,
     attend_combine: AttendCombine,
     attend_decode: AttendDecode,
     causal_conv: CausalConv,
@@ -239,6 +240,7 @@ kernels! {
     matmul: Matmul,
     matvec: Matvec,
     multiply_add: MultiplyAdd,
+    norm_conv: NormConv,
     random: Random,
     remember: Remember,
     repetition: Repetition,

@@ -113,7 +113,7 @@ fn linear(g: &mut Graph, label: &str, x: ValueId, w: ValueId) -> Result<ValueId,
     /// Rows up to which streaming the weight once a row beats tiles.
     const FEW: usize = 2;
     if g.desc(x).rows() <= FEW {
-        g.node(label, Matvec { norm: None, residual: false }, &[x, w])
+        g.node(label, Matvec::plain(false), &[x, w])
     } else {
         g.node(label, Matmul { residual: false }, &[x, w])
     }

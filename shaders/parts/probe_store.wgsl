@@ -12,7 +12,7 @@ fn inner_loss(local: u32, head: u32, row: u32, m: u32) -> f32 {
     if r < m {
         for (var c = local % 16u; c < HD; c += 16u) {
             let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
-            let wanted = v[V_OFFSET + (row + r) * V_STRIDE + head * HD + c] - k_at(head, row + r, c);
+            let wanted = v_at(head, row + r, c) - k_at(head, row + r, c);
             let error = params[head * HD + c] * normed + params[(HEADS + head) * HD + c] - wanted;
             sum += error * error;
         }

@@ -5,6 +5,13 @@ override EPS: f32;
 
 var<workgroup> sh_squares: array<f32, SHARERS * PITCH>;
 
+fn prologue_begin(local: u32, row: u32) {
+}
+
+fn source4(row: u32, k: u32) -> vec4<f32> {
+    return row4(row, k);
+}
+
 fn prologue4(k: u32) -> vec4<f32> {
     let last = K - 1u;
     return vec4(norm[min(k, last)], norm[min(k + 1u, last)], norm[min(k + 2u, last)], norm[min(k + 3u, last)]);

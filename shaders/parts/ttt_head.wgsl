@@ -1,18 +1,9 @@
-// What the TTT layers share: the operands, one head's place in them, the inner norm and its gradient. A workgroup of 256 works on
-// one head of one sequence, CHUNK rows (at most 16) at a time, 16 invocations a row in the norms.
+// What the TTT layers share: the small vectors, the inner norm and its gradient. A workgroup of 256 works on one head of one
+// sequence, CHUNK rows (at most 16) at a time, 16 invocations a row in the norms.
 
 override HEADS: u32;
 override MINI_BATCH: u32;
-override QK_STRIDE: u32;
-override QK_OFFSET: u32;
-override V_STRIDE: u32;
-override V_OFFSET: u32;
-override LR_STRIDE: u32;
-override LR_OFFSET: u32;
 
-@group(0) @binding(0) var<storage, read> qk: array<f32>;
-@group(0) @binding(1) var<storage, read> v: array<f32>;
-@group(0) @binding(2) var<storage, read> lr: array<f32>;
 @group(0) @binding(3) var<storage, read> params: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
 @group(0) @binding(5) var<storage, read_write> fast: array<f32>;
@@ -27,14 +18,6 @@ const ROWS_A_LANE = (CHUNK + LANES - 1u) / LANES;
 // Rows of z on their way through the norm.
 var<workgroup> sh_z: array<f32, CHUNK * HD>;
 var<workgroup> sh_sums: array<vec2<f32>, 256>;
-
-fn q_at(head: u32, row: u32, c: u32) -> f32 {
-    return qk[QK_OFFSET + row * QK_STRIDE + head * HD + c];
-}
-
-fn k_at(head: u32, row: u32, c: u32) -> f32 {
-    return qk[QK_OFFSET + row * QK_STRIDE + (HEADS + head) * HD + c];
-}
 
 // tok_i = max(1 / (i + 1) + idx_i, 0).
 fn token_factor(i: u32) -> f32 {
@@ -86,18 +69,18 @@ fn inner_gradient(local: u32, head: u32, row: u32, m: u32) {
         for (var c = local % 16u; c < HD; c += 16u) {
             let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
             let gamma = params[head * HD + c];
-            let wanted = v[V_OFFSET + (row + r) * V_STRIDE + head * HD + c] - k_at(head, row + r, c);
+            let wanted = v_at(head, row + r, c) - k_at(head, row + r, c);
             let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
             sums += vec2(u, u * normed);
         }
     }
     let means = row_sums(local, sums) / f32(HD);
     if inside {
-        let rate = lr[LR_OFFSET + (row + r) * LR_STRIDE + head] * statistics.y;
+        let rate = lr_at(head, row + r) * statistics.y;
         for (var c = local % 16u; c < HD; c += 16u) {
             let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
             let gamma = params[head * HD + c];
-            let wanted = v[V_OFFSET + (row + r) * V_STRIDE + head * HD + c] - k_at(head, row + r, c);
+            let wanted = v_at(head, row + r, c) - k_at(head, row + r, c);
             let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
             sh_z[r * HD + c] = rate * (u - means.x - normed * means.y);
         }

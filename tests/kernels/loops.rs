@@ -48,8 +48,8 @@ fn runs_as_long_as_the_driver_lets_them_are_right() {
     for (heads, head_dim, mini_batch, probe) in shapes.into_iter().map(|(h, d, b)| (h, d, b, false)).chain(probed) {
         let geometry = Geometry { heads, head_dim, mini_batch };
         for (op, fast, row) in [
-            (Op::from(TttLinear { geometry, probe }), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)),
-            (Op::from(TttMlp { geometry, probe }), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)),
+            (Op::from(TttLinear { geometry, probe, front: None }), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)),
+            (Op::from(TttMlp { geometry, probe, front: None }), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)),
         ] {
             // For each variant, about the most tokens that it may take (within what a slow device does in a test).
             let one = rounds(&walk(&op, &geometry, fast, row, 1));

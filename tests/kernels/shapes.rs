@@ -4,6 +4,7 @@ use fastweight::kernels::add::Add;
 use fastweight::kernels::add_bias::AddBias;
 use fastweight::kernels::append::Append;
 use fastweight::kernels::attend::{Attend, Heads};
+use fastweight::kernels::attend_append::AttendAppend;
 use fastweight::kernels::attend_combine::AttendCombine;
 use fastweight::kernels::attend_decode::AttendDecode;
 use fastweight::kernels::causal_conv::CausalConv;
@@ -16,8 +17,9 @@ use fastweight::kernels::last_row::LastRow;
 use fastweight::kernels::layer_norm::LayerNorm;
 use fastweight::kernels::lr_gate::LrGate;
 use fastweight::kernels::matmul::Matmul;
-use fastweight::kernels::matvec::Matvec;
+use fastweight::kernels::matvec::{Epilogue, Matvec, Prologue};
 use fastweight::kernels::multiply_add::MultiplyAdd;
+use fastweight::kernels::norm_conv::NormConv;
 use fastweight::kernels::random::{self, Rule};
 use fastweight::kernels::remember::Remember;
 use fastweight::kernels::repetition::Repetition;
@@ -31,7 +33,7 @@ use fastweight::kernels::stream_read::{self, StreamRead};
 use fastweight::kernels::swiglu::Swiglu;
 use fastweight::kernels::ttt_linear::TttLinear;
 use fastweight::kernels::ttt_mlp::TttMlp;
-use fastweight::kernels::{Case, CaseInput, Fill, Geometry, KERNELS, Op, StateSpace};
+use fastweight::kernels::{Case, CaseInput, Fill, Front, Geometry, KERNELS, Op, StateSpace};
 use fastweight::step::{HISTORY, Sequence, Step};
 use fastweight::tensor::{DType, Desc};
 use fastweight_tests::{Random, software};
@@ -55,6 +57,20 @@ const MAKERS: &[(&str, Make)] = &[
         Case::new("", Append, 0, vec![k, v, k_cache, v_cache]).steps(vec![step]).bound(bound)
     }),
     ("attend", |r| attention(r, |heads| Attend { heads }.into())),
+    ("attend_append", |r| {
+        let (heads, dtype, step) = (heads(r), *r.pick(&[DType::F32, DType::F16]), cached_step(r));
+        let rope = Rope { head_dim: heads.head_dim, positions: Positions::Full, interleaved: r.within(0, 1) == 1 };
+        let (width, kv_width) = (heads.query * heads.head_dim, heads.kv * heads.head_dim);
+        // Other columns before, between and behind.
+        let qk = r.within(0, 9);
+        let v = qk + width + kv_width + r.within(0, 9);
+        let behind = r.within(0, 9);
+        let p = rows_of(r, &step, v + kv_width + behind);
+        let table = weight(r, DType::F32, &[rope.rows(), heads.head_dim], 0.0, 0.3);
+        let [k_cache, v_cache] = caches(r, &heads, dtype, &step);
+        let bound = if dtype == DType::F16 { 5e-3 } else { 1e-4 };
+        Case::new("", AttendAppend { heads, rope, qk, v }, 0, vec![p, table, k_cache, v_cache]).steps(vec![step]).bound(bound)
+    }),
     ("attend_combine", |r| {
         let (heads, step) = (heads(r), cached_step(r));
         let splits = step.head.context.div_ceil(128) as usize;
@@ -89,12 +105,25 @@ const MAKERS: &[(&str, Make)] = &[
         Case::new("", LrGate { scale: 0.3 }, 0, vec![z, bias]).steps(vec![step])
     }),
     ("matmul", |r| product(r, 90, |residual| Matmul { residual }.into())),
-    ("matvec", |r| product(r, 4, |residual| Matvec { norm: None, residual }.into())),
+    ("matvec", matvec),
     ("multiply_add", |r| {
         let x = CaseInput::activation(Desc::fixed(DType::F32, &[r.within(1, 3000), 1]), Fill::Below { seed: seed(r), n: 50 });
         // Every number on the way is a small integer, which halves hold too.
         let factors = CaseInput::activation(Desc::fixed(DType::F32, &[2, 1]), Fill::Constant(-1.0));
         Case::new("", MultiplyAdd { rounds: r.within(1, 60) }, 1, vec![x, factors]).bound(0.0)
+    }),
+    ("norm_conv", |r| {
+        let (step, taps) = (step(r, 9), r.within(2, 16));
+        let x = activation(r, step.head.rows as usize, 2.0);
+        let channels = x.desc.width();
+        let inputs = vec![
+            x,
+            weight(r, DType::F32, &[channels], 1.0, 0.5),
+            weight(r, DType::F32, &[channels, taps], 0.0, 1.0),
+            weight(r, DType::F32, &[channels], 0.0, 1.0),
+            state(r, DType::F32, &[step.sequences.len(), taps - 1, channels]),
+        ];
+        Case::new("", NormConv { norm: RmsNorm { eps: 1e-5 }, taps }, 0, inputs).steps(vec![step])
     }),
     ("random", |r| {
         let (dtype, height, width) = (*r.pick(&DType::WEIGHTS), r.within(1, 40), r.within(1, 700).next_multiple_of(32));
@@ -154,8 +183,12 @@ const MAKERS: &[(&str, Make)] = &[
     ("stream_copy", |r| stream(r, stream_copy::CHUNK, |passes| StreamCopy { passes }.into()).bound(0.0)),
     ("stream_read", |r| stream(r, stream_read::CHUNK, |passes| StreamRead { passes }.into())),
     ("swiglu", |r| rows_case(r, Swiglu, &[6.0, 2.0])),
-    ("ttt_linear", |r| ttt(r, |geometry, probe| (TttLinear { geometry, probe }.into(), TttLinear::fast_len, TttLinear::row_len))),
-    ("ttt_mlp", |r| ttt(r, |geometry, probe| (TttMlp { geometry, probe }.into(), TttMlp::fast_len, TttMlp::row_len))),
+    ("ttt_linear", |r| {
+        ttt(r, |geometry, probe, front| (TttLinear { geometry, probe, front }.into(), TttLinear::fast_len, TttLinear::row_len))
+    }),
+    ("ttt_mlp", |r| {
+        ttt(r, |geometry, probe, front| (TttMlp { geometry, probe, front }.into(), TttMlp::fast_len, TttMlp::row_len))
+    }),
 ];
 
 fn seed(r: &mut Random) -> u32 {
@@ -218,6 +251,31 @@ fn product(r: &mut Random, most: usize, op: fn(bool) -> Op) -> Case {
         inputs.push(CaseInput::activation(Desc::tokens(rows, n), Fill::uniform(seed(r), 1.0)));
     }
     Case::new("", op(residual), rows, inputs)
+}
+
+/// A product of few rows with anything before and after it.
+fn matvec(r: &mut Random) -> Case {
+    let (rows, n) = (r.within(1, 4), 2 * width(r).min(100));
+    let x = activation(r, rows, 1.0);
+    let k = x.desc.width();
+    let dtype = *r.pick(&[DType::F32, DType::F16, DType::BF16]);
+    let layer = |gated| Prologue::Layer(LayerNorm { eps: 1e-5, gated });
+    let prologue = r.pick(&[Prologue::None, Prologue::Rms(RmsNorm { eps: 1e-5 }), layer(false), layer(true)]).clone();
+    let epilogue = *r.pick(&[Epilogue::None, Epilogue::Residual, Epilogue::Swiglu]);
+    let mut inputs = vec![x, weight(r, dtype, &[n, k], 0.0, 0.5)];
+    let vectors = match prologue {
+        Prologue::None => 0,
+        Prologue::Rms(_) => 1,
+        Prologue::Layer(_) => 2,
+    };
+    inputs.extend((0..vectors).map(|_| weight(r, DType::F32, &[k], 0.5, 0.5)));
+    if prologue == layer(true) {
+        inputs.push(CaseInput::activation(Desc::tokens(rows, k), Fill::uniform(seed(r), 2.0)));
+    }
+    if epilogue == Epilogue::Residual {
+        inputs.push(CaseInput::activation(Desc::tokens(rows, n), Fill::uniform(seed(r), 1.0)));
+    }
+    Case::new("", Matvec { prologue, epilogue }, rows, inputs).bound(1e-4)
 }
 
 fn embed(r: &mut Random) -> Case {
@@ -308,14 +366,31 @@ fn attention(r: &mut Random, op: fn(Heads) -> Op) -> Case {
 /// The widths of a head's states.
 type Width = fn(&Geometry) -> usize;
 
-fn ttt(r: &mut Random, op: fn(Geometry, bool) -> (Op, Width, Width)) -> Case {
+fn ttt(r: &mut Random, op: fn(Geometry, bool, Option<Front>) -> (Op, Width, Width)) -> Case {
     let geometry = Geometry { heads: r.within(1, 3), head_dim: 4 * r.within(1, 32), mini_batch: r.within(1, 64) };
-    let (op, fast, row) = op(geometry, r.within(0, 1) == 1);
-    let step = step(r, 16);
-    let (rows, states, width) = (step.head.rows as usize, step.sequences.len() * geometry.heads, geometry.width());
+    let (step, width) = (step(r, 16), geometry.width());
+    let (rows, states) = (step.head.rows as usize, step.sequences.len() * geometry.heads);
     let tokens = |r: &mut Random, width, base, amplitude| {
         CaseInput::activation(Desc::tokens(rows, width), Fill::Uniform { seed: seed(r), base, amplitude })
     };
+    if r.within(0, 1) == 1 {
+        let (taps, lr) = (*r.pick(&[None, Some(2), Some(4), Some(9)]), r.within(0, 5));
+        let (v, qk) = (lr + geometry.heads, lr + geometry.heads + width);
+        let gate = LrGate { scale: 0.3 };
+        let front = Front { qk, v, lr, taps, interleaved: r.within(0, 1) == 1, gate };
+        let params = weight(r, DType::F32, &[front.params_len(&geometry)], 0.0, 0.7);
+        let (op, fast, row) = op(geometry, false, Some(front));
+        let mut inputs = vec![
+            tokens(r, qk + 2 * width, 0.0, 0.5),
+            params,
+            weight(r, DType::F32, &[geometry.mini_batch, geometry.head_dim], 0.0, 0.7),
+            state(r, DType::F32, &[states, fast(&geometry)]),
+            state(r, DType::F32, &[states, geometry.mini_batch * row(&geometry)]),
+        ];
+        inputs.extend(taps.map(|taps| state(r, DType::F32, &[step.sequences.len(), taps - 1, width])));
+        return Case::new("", op, 0, inputs).steps(vec![step]).bound(5e-4);
+    }
+    let (op, fast, row) = op(geometry, r.within(0, 1) == 1, None);
     let inputs = vec![
         tokens(r, 2 * width, 0.0, 0.5),
         tokens(r, width, 0.0, 0.5),

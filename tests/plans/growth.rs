@@ -2,6 +2,10 @@
 
 use fastweight::graph::ValueId;
 use fastweight::kernels::add::Add;
+use fastweight::kernels::append::Append;
+use fastweight::kernels::attend::Heads;
+use fastweight::kernels::attend_combine::AttendCombine;
+use fastweight::kernels::attend_decode::AttendDecode;
 use fastweight::kernels::causal_conv::CausalConv;
 use fastweight::kernels::copy::Copy;
 use fastweight::kernels::cross_entropy::CrossEntropy;
@@ -11,7 +15,7 @@ use fastweight::kernels::last_row::LastRow;
 use fastweight::kernels::layer_norm::LayerNorm;
 use fastweight::kernels::lr_gate::LrGate;
 use fastweight::kernels::matmul::Matmul;
-use fastweight::kernels::matvec::Matvec;
+use fastweight::kernels::matvec::{Epilogue, Matvec, Prologue};
 use fastweight::kernels::remember::Remember;
 use fastweight::kernels::rms_norm::RmsNorm;
 use fastweight::kernels::rope::{Positions, Rope};
@@ -21,7 +25,7 @@ use fastweight::kernels::{Geometry, Op};
 use fastweight::step::HISTORY;
 use fastweight::tensor::{Axis, DType, Desc};
 
-use super::{Item, Made, SEQUENCES, TAME, VOCABULARY, WIDTHS};
+use super::{CONTEXT, Item, Made, SEQUENCES, TAME, VOCABULARY, WIDTHS};
 
 /// Of every norm: large enough that a row of small values does not blow its rounding up.
 const EPS: f32 = 1e-2;
@@ -47,8 +51,9 @@ impl Made {
             inputs.push(y.value);
             size += y.size;
         }
-        let norm = normed.then_some(RmsNorm { eps: EPS });
-        let op: Op = if few { Matvec { norm, residual }.into() } else { Matmul { residual }.into() };
+        let prologue = if normed { Prologue::Rms(RmsNorm { eps: EPS }) } else { Prologue::None };
+        let epilogue = if residual { Epilogue::Residual } else { Epilogue::None };
+        let op: Op = if few { Matvec { prologue, epilogue }.into() } else { Matmul { residual }.into() };
         self.give(op, &inputs, size)
     }
 
@@ -67,8 +72,14 @@ impl Made {
     fn conv(&mut self, residual: bool) -> Item {
         let width = self.dice.pick(&[5, 8]);
         let x = self.operand(Axis::Tokens, width);
-        let taps = self.dice.pick(&[2, 4]);
         let filters = if residual { 1 } else { self.dice.pick(&[1, 2]) };
+        let silu = self.dice.percent(30);
+        self.convolved(&x, filters, silu, residual)
+    }
+
+    fn convolved(&mut self, x: &Item, filters: usize, silu: bool, residual: bool) -> Item {
+        let width = self.width(x);
+        let taps = self.dice.pick(&[2, 4]);
         let w = self.weight(Desc::fixed(DType::F32, &[filters * width, taps]), 1.0 / taps as f32);
         let bias = self.weight(Desc::fixed(DType::F32, &[1, filters * width]), 0.3);
         let window = self.state("windows", Desc::fixed(DType::F32, &[SEQUENCES, taps - 1, width]), 1.0);
@@ -80,7 +91,6 @@ impl Made {
             inputs.push(y.value);
             size += y.size;
         }
-        let silu = self.dice.percent(30);
         let y = self.give(CausalConv { filters, taps, silu, residual }, &inputs, size);
         self.read_late(window);
         y
@@ -94,12 +104,23 @@ impl Made {
         }
     }
 
-    fn ttt(&mut self) {
+    /// A TTT layer; `whole`, with its operands made of columns of one product, as a model has them.
+    fn ttt(&mut self, whole: bool) {
         let (heads, head_dim, mini_batch) = self.dice.pick(&[(2, 4, 3), (1, 8, 5)]);
         let geometry = Geometry { heads, head_dim, mini_batch };
         let width = geometry.width();
-        let (qk, v) = (self.operand(Axis::Tokens, 2 * width), self.operand(Axis::Tokens, width));
-        let (z, bias) = (self.operand(Axis::Tokens, heads), self.weight(Desc::fixed(DType::F32, &[1, heads]), 0.5));
+        let (qk, v, z) = if whole {
+            let filtered = self.dice.percent(60);
+            let qk_width = if filtered { width } else { 2 * width };
+            let p = self.product(Axis::Tokens, qk_width + width + heads, false, false);
+            let qk = self.columns(&p, 0, qk_width);
+            let qk = if filtered { self.convolved(&qk, 2, false, false) } else { qk };
+            let qk = self.turned(&qk, head_dim, Positions::Periodic(mini_batch));
+            (qk, self.columns(&p, qk_width, width), self.columns(&p, qk_width + width, heads))
+        } else {
+            (self.operand(Axis::Tokens, 2 * width), self.operand(Axis::Tokens, width), self.operand(Axis::Tokens, heads))
+        };
+        let bias = self.weight(Desc::fixed(DType::F32, &[1, heads]), 0.5);
         let lr = self.give(LrGate { scale: 0.1 }, &[z.value, bias], 0.1);
         let params = self.weight(Desc::fixed(DType::F32, &[1, geometry.params_len()]), 0.7);
         let known = self.layers.iter().find(|l| l.0 == geometry).map(|l| (l.1, l.2));
@@ -114,7 +135,7 @@ impl Made {
             (fast, open)
         });
         let (old_fast, old_open) = (self.graph.current(fast), self.graph.current(open));
-        let op = TttLinear { geometry, probe: self.dice.percent(30) };
+        let op = TttLinear { geometry, probe: self.dice.percent(if whole { 0 } else { 30 }), front: None };
         self.give(op, &[qk.value, v.value, lr.value, params, old_fast, old_open], qk.size + 2.5);
         let probe = self.nodes.last().and_then(|node| node.outputs.get(3)).copied();
         let name = format!("o{}", self.outputs.len());
@@ -122,11 +143,41 @@ impl Made {
         self.read_late(old_fast);
     }
 
+    /// Some columns of a value.
+    fn columns(&mut self, of: &Item, start: usize, width: usize) -> Item {
+        let value = self.graph.columns(of.value, start, width);
+        self.ranges.insert(value, (of.value, start));
+        Item { value, size: of.size }
+    }
+
+    fn turned(&mut self, x: &Item, head_dim: usize, positions: Positions) -> Item {
+        let rope = Rope { head_dim, positions, interleaved: self.dice.percent(50) };
+        let label = format!("turns of {head_dim}, {positions:?}");
+        let table = self.graph.constant(&label, &[rope.rows(), head_dim], &rope.table(&Rope::frequencies(head_dim, 100.0)));
+        self.weights.insert(label, table);
+        self.give(rope, &[x.value, table], 1.4 * x.size)
+    }
+
+    /// Attention over caches that the new keys and values go into first.
+    fn attention(&mut self) {
+        let heads = Heads { query: 2, kv: 1, head_dim: 4 };
+        let p = self.product(Axis::Tokens, 16, false, false);
+        let qk = self.columns(&p, 0, 12);
+        let turned = self.turned(&qk, 4, Positions::Full);
+        let (q, k, v) = (self.columns(&turned, 0, 8), self.columns(&turned, 8, 4), self.columns(&p, 12, 4));
+        let cache = Desc::fixed(DType::F32, &[SEQUENCES, CONTEXT, 4]);
+        let caches = [(); 2].map(|()| self.state("caches", cache.clone(), 1.0)).map(|cache| self.graph.current(cache));
+        let kept = self.node(Append, &[k.value, v.value, caches[0], caches[1]]);
+        self.read_late(caches[0]);
+        let partial = self.node(AttendDecode { heads }, &[q.value, kept[0], kept[1]])[0];
+        self.give(AttendCombine { heads: 2, head_dim: 4 }, &[partial], v.size + 1.0);
+    }
+
     /// Adds a node, or a few that fusion knows.
     pub(super) fn grow(&mut self) {
         let axis = self.axis();
         let width = self.dice.pick(&WIDTHS);
-        match self.dice.below(21) {
+        match self.dice.below(27) {
             0 | 1 => {
                 let (x, y) = (self.operand(axis, width), self.operand(axis, width));
                 self.add(&x, &y);
@@ -162,13 +213,8 @@ impl Made {
             }
             10 => {
                 let width = self.dice.pick(&[8, 16]);
-                let (x, rope) = (
-                    self.operand(Axis::Tokens, width),
-                    Rope { head_dim: 4, positions: Positions::Periodic(5), interleaved: true },
-                );
-                let table = self.graph.constant("turns", &[5, 4], &rope.table(&Rope::frequencies(4, 100.0)));
-                self.weights.insert("turns".into(), table);
-                self.give(rope, &[x.value, table], 1.4 * x.size);
+                let x = self.operand(Axis::Tokens, width);
+                self.turned(&x, 4, Positions::Periodic(5));
             }
             11 => {
                 let x = self.any(Axis::Tokens);
@@ -183,7 +229,9 @@ impl Made {
                 let (logits, targets) = (self.operand(Axis::Tokens, width), self.given("targets"));
                 self.give(CrossEntropy, &[logits.value, targets], 2.0 * logits.size + 3.0);
             }
-            14 | 15 => self.ttt(),
+            14 | 15 => self.ttt(false),
+            20 | 21 => self.ttt(true),
+            22 if self.attends => self.attention(),
             16 => {
                 let (x, few) = (self.any(axis), self.dice.percent(50));
                 for _ in 0..2 + self.dice.below(2) {
@@ -211,6 +259,27 @@ impl Made {
                 let x = Item { value: self.graph.current(state), size: TAME };
                 let y = self.operand(Axis::Fixed, self.width(&x));
                 self.add(&x, &y);
+            }
+            22 | 23 => {
+                let width = self.dice.pick(&[5, 8]);
+                let x = self.operand(Axis::Tokens, width);
+                let gains = self.gains(width);
+                let normed = self.give(RmsNorm { eps: EPS }, &[x.value, gains], 2.0);
+                let y = self.convolved(&normed, 1, false, false);
+                self.add(&x, &y);
+            }
+            24 => {
+                let normed = self.dice.percent(50);
+                let x = self.any(axis);
+                let both = self.product_of(&x, 2 * width, true, normed, false);
+                let (gate, up) = (self.columns(&both, 0, width), self.columns(&both, width, width));
+                self.give(Swiglu, &[gate.value, up.value], gate.size * up.size);
+            }
+            25 => {
+                let x = self.operand(axis, width);
+                let gate = self.dice.percent(40).then(|| self.operand(axis, width).value);
+                let normed = self.layer_norm(x.value, gate);
+                self.product_of(&normed, width, true, false, false);
             }
             _ => {
                 let y = if self.dice.percent(30) { self.conv(false) } else { self.product(axis, width, false, false) };

@@ -12,7 +12,7 @@ use fastweight::kernels::copy::Copy;
 use fastweight::kernels::embed::Embed;
 use fastweight::kernels::layer_norm::LayerNorm;
 use fastweight::kernels::matmul::Matmul;
-use fastweight::kernels::matvec::Matvec;
+use fastweight::kernels::matvec::{Epilogue, Matvec, Prologue};
 use fastweight::kernels::rms_norm::RmsNorm;
 use fastweight::kernels::rope::{Positions, Rope};
 use fastweight::kernels::ttt_linear::TttLinear;
@@ -50,7 +50,7 @@ fn product(g: &mut Graph, x: ValueId, dtype: DType, residual: bool) -> Result<()
     let mut inputs = vec![x, w];
     if residual {
         let wide = weight(g, "first", DType::F32, &[60, 8]);
-        inputs.push(g.node("first", Matvec { norm: None, residual: false }, &[x, wide])?);
+        inputs.push(g.node("first", Matvec::plain(false), &[x, wide])?);
     }
     let y = g.node("matmul", Matmul { residual }, &inputs)?;
     g.output("y", y);
@@ -62,8 +62,8 @@ const DIVIDED: &[(&str, Build)] = &[
     ("matmul bf16 with residual", |g, x, _| product(g, x, DType::BF16, true)),
     ("matvec f16 with norm", |g, x, _| {
         let (w, gains) = (weight(g, "w", DType::F16, &[63, 8]), weight(g, "gains", DType::F32, &[1, 8]));
-        let norm = Some(RmsNorm { eps: 1e-2 });
-        let y = g.node("matvec", Matvec { norm, residual: false }, &[x, w, gains])?;
+        let prologue = Prologue::Rms(RmsNorm { eps: 1e-2 });
+        let y = g.node("matvec", Matvec { prologue, epilogue: Epilogue::None }, &[x, w, gains])?;
         g.output("y", y);
         Ok(())
     }),
@@ -97,7 +97,7 @@ fn ttt(g: &mut Graph, x: ValueId, output: usize) -> Result<(), GraphError> {
     let fast = g.state("layer", "fast", Desc::fixed(DType::F32, &[4, fast_len]), Some(learned));
     let open = g.state("layer", "open", Desc::fixed(DType::F32, &[4, open_len]), None);
     let (fast, open) = (g.current(fast), g.current(open));
-    let outputs = g.nodes("ttt", TttLinear { geometry, probe: output == 3 }, &[qk, v, lr, params, fast, open])?;
+    let outputs = g.nodes("ttt", TttLinear { geometry, probe: output == 3, front: None }, &[qk, v, lr, params, fast, open])?;
     g.output("y", outputs[output]);
     Ok(())
 }

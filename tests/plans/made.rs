@@ -16,6 +16,8 @@ mod growth;
 const ROWS: usize = 4;
 /// Sequences that a run may have.
 pub(super) const SEQUENCES: usize = 3;
+/// Positions that a cache has room for: more than [`Made::steps`] reaches.
+const CONTEXT: usize = 64;
 /// Widths of values. Few, so that graphs share pipelines; 5 is no multiple of four.
 const WIDTHS: [usize; 3] = [5, 8, 16];
 const VOCABULARY: usize = 9;
@@ -60,6 +62,8 @@ pub(super) struct Made {
     /// The states of each TTT layer.
     layers: Vec<(Geometry, StateId, StateId)>,
     tokens: usize,
+    /// Whether it may have caches, which are for the positions of [`Made::steps`] only.
+    attends: bool,
     pool: Vec<Item>,
     dice: Dice,
 }
@@ -67,6 +71,15 @@ pub(super) struct Made {
 impl Made {
     /// A graph with room for `tokens` tokens; the rest follows from the seed alone.
     pub(super) fn new(seed: u64, tokens: usize) -> Made {
+        Made::with(seed, tokens, false)
+    }
+
+    /// The same, and it may attend to what it has read, at positions below [`CONTEXT`].
+    pub(super) fn attending(seed: u64, tokens: usize) -> Made {
+        Made::with(seed, tokens, true)
+    }
+
+    fn with(seed: u64, tokens: usize, attends: bool) -> Made {
         let mut made = Made {
             graph: Graph::new(),
             nodes: Vec::new(),
@@ -81,6 +94,7 @@ impl Made {
             matrices: Vec::new(),
             layers: Vec::new(),
             tokens,
+            attends,
             pool: Vec::new(),
             dice: Dice::new(seed),
         };

@@ -38,8 +38,8 @@ impl Layer {
     fn op(&self) -> Op {
         let geometry = self.geometry;
         match self.family {
-            Family::TttMlp => TttMlp { geometry, probe: false }.into(),
-            _ => TttLinear { geometry, probe: false }.into(),
+            Family::TttMlp => TttMlp { geometry, probe: false, front: None }.into(),
+            _ => TttLinear { geometry, probe: false, front: None }.into(),
         }
     }
 

@@ -102,7 +102,7 @@ pub(super) fn plan(
     let mut tokens = if decoding { sequences } else { wanted.tokens.max(sequences) };
     loop {
         let capacity = Capacity { tokens, ..wanted };
-        let graph = crate::graph::fuse::fuse(graph(architecture, purpose, capacity)?);
+        let graph = crate::graph::fuse::fuse(graph(architecture, purpose, capacity)?, caps);
         match Plan::new(&graph, caps) {
             Ok(plan) => return Ok((plan, capacity)),
             // An activation of so many rows is too large for the device, or a loop over them too long: try fewer.
@@ -135,7 +135,7 @@ pub fn outline(
     let wanted = Capacity { sequences: 1, tokens, context, cache: DType::F32, probe: false };
     let (plan, capacity) = plan(architecture, purpose, wanted, caps)?;
     let graph = graph(architecture, purpose, capacity)?;
-    let fused = crate::graph::fuse::fuse(graph.clone());
+    let fused = crate::graph::fuse::fuse(graph.clone(), caps);
     Ok(Outline { graph, fused, plan })
 }
 

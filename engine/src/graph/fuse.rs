@@ -2,20 +2,25 @@
 //! fused kernel's reference calls the references it stands for.
 
 use super::{Graph, Node, Pack, Source, ValueId, Weight};
+use crate::caps::Caps;
 use crate::kernels::Op;
 use crate::kernels::causal_conv::CausalConv;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::matmul::Matmul;
-use crate::kernels::matvec::Matvec;
+use crate::kernels::matvec::{Epilogue, Matvec, Prologue};
 use crate::kernels::selective_scan::SelectiveScan;
 use crate::kernels::ssd::Ssd;
 
-/// Applies every rule, in the order in which one makes room for the next.
-pub fn fuse(mut graph: Graph) -> Graph {
+mod few;
+
+/// Applies every rule, in the order in which one makes room for the next, for a device with `caps`: a rule whose kernel takes a weight whole
+/// is for weights that fit in one binding.
+pub fn fuse(mut graph: Graph, caps: &Caps) -> Graph {
     drop_unused(&mut graph);
     pack_projections(&mut graph);
     norm_into_matvec(&mut graph);
     after_into_node(&mut graph);
+    few::fuse(&mut graph, caps);
     graph
 }
 
@@ -34,9 +39,9 @@ fn maker(graph: &Graph, value: ValueId) -> Option<usize> {
     }
 }
 
-/// Whether one of the nodes in `range` updates `value` in place, so that reading it before or after differs.
-fn updated_within(graph: &Graph, mut range: std::ops::Range<usize>, value: ValueId) -> bool {
-    range.any(|n| {
+/// Whether one of these nodes updates `value` in place, so that reading it before or after differs.
+fn updated_within(graph: &Graph, mut nodes: impl Iterator<Item = usize>, value: ValueId) -> bool {
+    nodes.any(|n| {
         let node = &graph.nodes[n];
         node.op.kernel().updates().iter().any(|(input, _)| graph.base(node.inputs[*input]) == graph.base(value))
     })
@@ -66,7 +71,10 @@ fn drop_unused(graph: &mut Graph) {
 /// `product(x, w₁) … product(x, wₙ)` → one product with the weights stacked, and its columns.
 fn pack_projections(graph: &mut Graph) {
     let plain = |node: &Node| {
-        matches!(node.op, Op::Matmul(Matmul { residual: false }) | Op::Matvec(Matvec { norm: None, residual: false }))
+        matches!(
+            node.op,
+            Op::Matmul(Matmul { residual: false }) | Op::Matvec(Matvec { prologue: Prologue::None, epilogue: Epilogue::None })
+        )
     };
     // The tensors behind a plain product's weight.
     let tensors = |graph: &Graph, node: usize| -> Option<Vec<String>> {
@@ -126,14 +134,14 @@ fn norm_into_matvec(graph: &mut Graph) {
     let mut at = 0;
     while at < graph.nodes.len() {
         let node = &graph.nodes[at];
-        if let Op::Matvec(Matvec { norm: None, residual: false }) = node.op
+        if let Op::Matvec(Matvec { prologue: Prologue::None, epilogue: Epilogue::None }) = node.op
             && let Some(before) = maker(graph, node.inputs[0])
             && let Op::RmsNorm(norm) = graph.nodes[before].op.clone()
             && uses(graph, node.inputs[0]) == 1
             && !updated_within(graph, before..at, graph.nodes[before].inputs[0])
         {
             let inputs = vec![graph.nodes[before].inputs[0], node.inputs[1], graph.nodes[before].inputs[1]];
-            graph.nodes[at].op = Matvec { norm: Some(norm), residual: false }.into();
+            graph.nodes[at].op = Matvec { prologue: Prologue::Rms(norm), epilogue: Epilogue::None }.into();
             graph.nodes[at].inputs = inputs;
             remove(graph, before);
         } else {
@@ -153,7 +161,7 @@ fn after_into_node(graph: &mut Graph) {
             && graph.nodes[before].outputs[0] == value
             && uses(graph, value) == 1
             && let Some(op) = with_after(&graph.nodes[before].op, &node.op)
-            && movable(graph, before, at)
+            && movable(graph, before, at, &[])
         {
             // The whole node moves to where the later one was: its other input may be made after the node's own place.
             let mut moved = graph.nodes[before].clone();
@@ -171,14 +179,15 @@ fn after_into_node(graph: &mut Graph) {
     }
 }
 
-/// Whether node `from` may run at the place of node `to` instead: nothing in between reads its other outputs, or updates
-/// what it reads, or reads what it updates.
-fn movable(graph: &Graph, from: usize, to: usize) -> bool {
+/// Whether node `from` may run at the place of node `to` instead: nothing in between reads its outputs, or updates what it reads,
+/// or reads what it updates. The nodes `with` go there too.
+fn movable(graph: &Graph, from: usize, to: usize, with: &[usize]) -> bool {
     let node = &graph.nodes[from];
-    let between = from + 1..to;
-    let read_between = |v: ValueId| graph.nodes[between.clone()].iter().any(|n| n.inputs.iter().any(|i| graph.base(*i) == v));
+    let between = (from + 1..to).filter(|n| !with.contains(n));
+    let reads = |n: usize, v: ValueId| graph.nodes[n].inputs.iter().any(|i| graph.base(*i) == v);
+    let read_between = |v: ValueId| between.clone().any(|n| reads(n, v));
     let updated = node.op.kernel().updates();
-    !node.outputs[1..].iter().any(|v| read_between(*v))
+    !node.outputs.iter().any(|v| read_between(*v))
         && !node.inputs.iter().any(|v| updated_within(graph, between.clone(), *v))
         && !updated.iter().any(|(input, _)| read_between(graph.base(node.inputs[*input])))
 }
@@ -187,7 +196,9 @@ fn movable(graph: &Graph, from: usize, to: usize) -> bool {
 fn with_after(op: &Op, after: &Op) -> Option<Op> {
     match (op, after) {
         (Op::Matmul(Matmul { residual: false }), Op::Add(_)) => Some(Matmul { residual: true }.into()),
-        (Op::Matvec(Matvec { norm, residual: false }), Op::Add(_)) => Some(Matvec { norm: norm.clone(), residual: true }.into()),
+        (Op::Matvec(Matvec { prologue, epilogue: Epilogue::None }), Op::Add(_)) => {
+            Some(Matvec { prologue: prologue.clone(), epilogue: Epilogue::Residual }.into())
+        }
         (Op::CausalConv(conv @ CausalConv { filters: 1, residual: false, .. }), Op::Add(_)) => {
             Some(CausalConv { residual: true, ..conv.clone() }.into())
         }

@@ -61,8 +61,8 @@ impl Heads {
         self.query * self.head_dim
     }
 
-    /// Checks the heads, the queries and the caches.
-    pub(super) fn expect(&self, inputs: &[&Desc]) -> Result<(), OpError> {
+    /// Checks the heads.
+    pub(super) fn check(&self) -> Result<(), OpError> {
         let attribute = |name, found: usize, wanted: String| Err(OpError::Attribute { name, found: found.to_string(), wanted });
         if self.head_dim == 0 || !self.head_dim.is_multiple_of(4) || self.head_dim > MAX_HEAD_DIM {
             return attribute("head_dim", self.head_dim, format!("a multiple of 4 up to {MAX_HEAD_DIM}"));
@@ -70,6 +70,12 @@ impl Heads {
         if self.kv == 0 || self.query == 0 || !self.query.is_multiple_of(self.kv) {
             return attribute("kv", self.kv, format!("a divisor of the {} query heads", self.query));
         }
+        Ok(())
+    }
+
+    /// Checks the heads, the queries and the caches.
+    pub(super) fn expect(&self, inputs: &[&Desc]) -> Result<(), OpError> {
+        self.check()?;
         expect_inputs(inputs, 3)?;
         let q = inputs[0];
         if q.axis != Axis::Tokens || q.dtype != DType::F32 || q.width() != self.width() {
@@ -84,8 +90,7 @@ impl Heads {
     }
 
     /// A launch with the overrides that the attention kernels share.
-    pub(super) fn launch(&self, file: &'static str, io: &Io, tile: usize, grid: Grid) -> Launch {
-        let (q, cache) = (&io.inputs[0], &io.inputs[1]);
+    pub(super) fn launch(&self, file: &'static str, cache: &Operand, tile: usize, grid: Grid) -> Launch {
         Launch::new(file, grid)
             .part(cache_format(cache))
             .part("cache_rows")
@@ -95,8 +100,6 @@ impl Heads {
             .size("GROUP", self.group())
             .size("CACHE_WIDTH", self.kv * self.head_dim)
             .set("SCALE", self.scale())
-            .size("Q_STRIDE", q.stride)
-            .size("Q_OFFSET", q.offset)
     }
 
     fn scale(&self) -> f32 {
@@ -207,7 +210,9 @@ impl Kernel for Attend {
             Extent::new(Live::Longest, tokens as u32),
             Extent::new(Live::Part, 1),
         ]);
-        let launch = self.heads.launch("attend", io, heads, grid).bind(&["q", "k_cache", "v_cache", "y"]);
+        let (q, cache) = (&io.inputs[0], &io.inputs[1]);
+        let launch = self.heads.launch("attend", cache, heads, grid).bind(&["q", "k_cache", "v_cache", "y"]);
+        let launch = launch.size("Q_STRIDE", q.stride).size("Q_OFFSET", q.offset);
         // Loads, scores, exponentials, statistics and sums of each tile of keys.
         let (fours, lanes) = (hd / 4, 1024 / hd);
         let a_tile = 2 * (keys * fours / 256 + 1) + (rows * keys / 256 + 1) * (fours + 2) + keys * (2 + rows.div_ceil(lanes));

@@ -19,11 +19,29 @@ pub struct AttendDecode {
 /// Positions of a split.
 pub const SPLIT: usize = 128;
 
+impl AttendDecode {
+    /// Elements of a row of the output over such a cache.
+    pub(super) fn partial_width(&self, cache: &Desc) -> usize {
+        self.heads.query * cache.shape[1].div_ceil(SPLIT) * (self.heads.head_dim + 2)
+    }
+
+    /// A launch of `file`, which fills the holes of the part `attend_split`.
+    pub(super) fn launch(&self, file: &'static str, cache: &Operand) -> Launch {
+        let tile = self.heads.tile(if self.heads.head_dim <= 128 { 8 } else { 4 });
+        let grid = Grid(vec![
+            Extent::fixed(self.heads.query, tile as u32),
+            Extent::new(Live::Context, SPLIT as u32),
+            Extent::new(Live::Tokens, 1),
+        ]);
+        let launch = self.heads.launch(file, cache, tile, grid).part("sequence_of").part("attend_split");
+        launch.constant("SPLIT", SPLIT).size("SPLITS", cache.desc.shape[1].div_ceil(SPLIT))
+    }
+}
+
 impl Kernel for AttendDecode {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
         self.heads.expect(inputs)?;
-        let splits = inputs[1].shape[1].div_ceil(SPLIT);
-        Ok(vec![inputs[0].with_width(self.heads.query * splits * (self.heads.head_dim + 2))])
+        Ok(vec![inputs[0].with_width(self.partial_width(inputs[1]))])
     }
 
     fn divisible(&self) -> Vec<usize> {
@@ -35,15 +53,9 @@ impl Kernel for AttendDecode {
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        let tile = self.heads.tile(if self.heads.head_dim <= 128 { 8 } else { 4 });
-        let grid = Grid(vec![
-            Extent::fixed(self.heads.query, tile as u32),
-            Extent::new(Live::Context, SPLIT as u32),
-            Extent::new(Live::Tokens, 1),
-        ]);
-        let launch = self.heads.launch("attend_decode", io, tile, grid).part("sequence_of");
-        let launch = launch.bind(&["q", "k_cache", "v_cache", "partial"]).constant("SPLIT", SPLIT);
-        vec![launch.size("SPLITS", io.inputs[1].desc.shape[1].div_ceil(SPLIT))]
+        let (q, cache) = (&io.inputs[0], &io.inputs[1]);
+        let launch = self.launch("attend_decode", cache).bind(&["q", "k_cache", "v_cache", "partial"]);
+        vec![launch.size("Q_STRIDE", q.stride).size("Q_OFFSET", q.offset)]
     }
 
     fn reference(&self, args: &mut Args<'_>) {

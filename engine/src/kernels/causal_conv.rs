@@ -24,7 +24,7 @@ pub struct CausalConv {
 /// Channels that a workgroup works on side by side.
 const CHANNELS: u32 = 64;
 /// The longest filter.
-const MAX_TAPS: usize = 16;
+pub(super) const MAX_TAPS: usize = 16;
 
 impl Kernel for CausalConv {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {

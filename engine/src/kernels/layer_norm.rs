@@ -13,6 +13,28 @@ pub struct LayerNorm {
     pub gated: bool,
 }
 
+impl LayerNorm {
+    /// One row.
+    pub(super) fn row(&self, x: &[f32], gamma: &[f32], beta: &[f32], gate: Option<&[f32]>, y: &mut [f32]) {
+        let width = x.len();
+        let mean = x.iter().sum::<f32>() / width as f32;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / width as f32;
+        let scale = (variance + self.eps).sqrt().recip();
+        for (c, y) in y.iter_mut().enumerate() {
+            *y = (x[c] - mean) * scale * gamma[c] + beta[c];
+        }
+        if let Some(gate) = gate {
+            y.iter_mut().zip(gate).for_each(|(y, gate)| *y *= gelu(*gate));
+        }
+    }
+}
+
+/// Fills the hole of the gate behind the norm.
+pub(super) fn with_gate(launch: Launch, gate: &Operand) -> Launch {
+    let launch = launch.bind(&["gate"]).part("gate_gelu").part("gelu");
+    launch.size("GATE_STRIDE", gate.stride).size("GATE_OFFSET", gate.offset)
+}
+
 impl Kernel for LayerNorm {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
         expect_inputs(inputs, if self.gated { 4 } else { 3 })?;
@@ -40,7 +62,7 @@ impl Kernel for LayerNorm {
         let Some(gate) = io.inputs.get(3) else {
             return vec![launch.bind(&["x", "gamma", "beta", "y"]).part("gate_none")];
         };
-        vec![launch.bind(&["x", "gamma", "beta", "gate", "y"]).part("gate_gelu").part("gelu").size("GATE_STRIDE", gate.stride).size("GATE_OFFSET", gate.offset)]
+        vec![with_gate(launch.bind(&["x", "gamma", "beta"]), gate).bind(&["y"])]
     }
 
     fn reference(&self, args: &mut Args<'_>) {
@@ -49,18 +71,7 @@ impl Kernel for LayerNorm {
         let y = &mut args.outputs[0];
         let width = y.width();
         for (r, y) in y.rows(x.live(args.step)).chunks_mut(width).enumerate() {
-            let x = x.row(r);
-            let mean = x.iter().sum::<f32>() / width as f32;
-            let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / width as f32;
-            let scale = (variance + self.eps).sqrt().recip();
-            for (c, y) in y.iter_mut().enumerate() {
-                *y = (x[c] - mean) * scale * gamma[c] + beta[c];
-            }
-            if let Some(gate) = gate {
-                for (y, gate) in y.iter_mut().zip(gate.row(r)) {
-                    *y *= gelu(*gate);
-                }
-            }
+            self.row(x.row(r), gamma, beta, gate.map(|gate| gate.row(r)), y);
         }
     }
 

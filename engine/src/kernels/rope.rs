@@ -59,7 +59,7 @@ impl Rope {
     }
 
     /// From the first element of a pair to the second.
-    fn distance(&self) -> usize {
+    pub(super) fn distance(&self) -> usize {
         if self.interleaved { 1 } else { self.head_dim / 2 }
     }
 

@@ -6,6 +6,12 @@ use super::matmul::Columns;
 use super::*;
 use crate::vector::View;
 
+mod cases;
+mod front;
+
+pub(super) use cases::cases;
+pub use front::Front;
+
 /// Heads of a TTT layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
@@ -150,14 +156,18 @@ impl Probe<'_> {
 pub(super) fn over_heads(
     args: &mut Args<'_>,
     geometry: Geometry,
+    front: Option<&Front>,
     advance: impl Fn(&Head<'_>, &mut [f32], &mut [f32], &Columns<'_>, Option<&Probe<'_>>) + Sync,
 ) {
-    let (inputs, step, part) = (&args.inputs, args.step, args.part);
+    let made = front.map(|front| front.operands(args, &geometry));
+    let inputs = &made.as_ref().map_or_else(|| args.inputs.clone(), |made| made.inputs(&args.inputs));
+    let (step, part) = (args.step, args.part);
     let [out, fast, open, probe @ ..] = &mut args.outputs[..] else { unreachable!("at least three outputs") };
     let (rows, width) = (step.head.rows as usize, out.width());
     let (fast_width, open_width) = (fast.width(), open.width());
     let out = Columns::new(out.rows(rows), width);
-    let probe = probe.first_mut().map(|p| Probe(Columns::new(p.rows(rows), 2 * geometry.heads)));
+    // With a front, the fourth is the window.
+    let probe = probe.first_mut().filter(|_| made.is_none()).map(|p| Probe(Columns::new(p.rows(rows), 2 * geometry.heads)));
     let states = fast.f32s().par_chunks_mut(fast_width).zip(open.f32s().par_chunks_mut(open_width));
     states.take(part.count as usize).enumerate().for_each(|(i, (fast, open))| {
         if let Some(head) = geometry.head(inputs, step, part.first as usize + i) {
@@ -177,8 +187,26 @@ impl Geometry {
         2 * self.width() + self.mini_batch
     }
 
-    pub(super) fn infer(&self, inputs: &[&Desc], fast: usize, row: usize, probe: bool) -> Result<Vec<Desc>, OpError> {
-        expect_inputs(inputs, 6)?;
+    /// Position of the first state among the inputs.
+    pub(super) fn first_state(front: Option<&Front>) -> usize {
+        if front.is_some() { 3 } else { 4 }
+    }
+
+    /// Pairs (input, output) of the states.
+    pub(super) fn updates(front: Option<&Front>) -> Vec<(usize, usize)> {
+        let first = Self::first_state(front);
+        let states = if front.is_some_and(|front| front.taps.is_some()) { 3 } else { 2 };
+        (0..states).map(|i| (first + i, 1 + i)).collect()
+    }
+
+    pub(super) fn infer(
+        &self,
+        inputs: &[&Desc],
+        fast: usize,
+        row: usize,
+        probe: bool,
+        front: Option<&Front>,
+    ) -> Result<Vec<Desc>, OpError> {
         let attribute =
             |name, found: usize, wanted: &str| Err(OpError::Attribute { name, found: found.to_string(), wanted: wanted.into() });
         if !self.head_dim.is_multiple_of(4) || !(4..=128).contains(&self.head_dim) {
@@ -190,24 +218,35 @@ impl Geometry {
         if self.heads == 0 {
             return attribute("heads", 0, "at least 1");
         }
+        if probe && front.is_some() {
+            return attribute("probe", 1, "none where the operands are made inside");
+        }
+        let first = Self::first_state(front);
+        expect_inputs(inputs, if front.is_some_and(|front| front.taps.is_none()) { 5 } else { 6 })?;
         let qk = inputs[0];
         if qk.axis != Axis::Tokens {
             return Err(OpError::input(inputs, 0, "one row a token"));
         }
-        expect_rows(inputs, 0, qk, 2 * self.width())?;
-        expect_rows(inputs, 1, qk, self.width())?;
-        expect_rows(inputs, 2, qk, self.heads)?;
-        expect_weight(inputs, 3, self.params_len())?;
-        let (states, open) = (inputs[4].rows(), self.mini_batch * row);
-        for (input, width) in [(4, fast), (5, open)] {
+        if front.is_none() {
+            expect_rows(inputs, 0, qk, 2 * self.width())?;
+            expect_rows(inputs, 1, qk, self.width())?;
+            expect_rows(inputs, 2, qk, self.heads)?;
+            expect_weight(inputs, 3, self.params_len())?;
+        }
+        let (states, open) = (inputs[first].rows(), self.mini_batch * row);
+        for (input, width) in [(first, fast), (first + 1, open)] {
             let d = inputs[input];
             let fits = d.dtype == DType::F32 && d.axis == Axis::Fixed && d.width() == width && d.rows() == states;
             if !fits || !states.is_multiple_of(self.heads) {
                 return Err(OpError::input(inputs, input, format!("f32[sequences * {}, {width}]", self.heads)));
             }
         }
-        let mut outputs = vec![qk.with_width(self.width()), inputs[4].clone(), inputs[5].clone()];
+        let mut outputs = vec![qk.with_width(self.width()), inputs[first].clone(), inputs[first + 1].clone()];
         outputs.extend(probe.then(|| qk.with_width(2 * self.heads)));
+        if let Some(front) = front {
+            front.expect(self, inputs)?;
+            outputs.extend(inputs.get(5).map(|window| (*window).clone()));
+        }
         Ok(outputs)
     }
 
@@ -238,21 +277,35 @@ impl Geometry {
 
     /// One workgroup a head and sequence.
     /// `chunk` rows are worked on at a time. A probe evaluates the inner model, which is the part `probe`.
-    pub(super) fn launch(&self, file: &'static str, io: &Io, chunk: usize, probe: Option<&'static str>) -> Launch {
-        let (qk, v, lr) = (&io.inputs[0], &io.inputs[1], &io.inputs[2]);
+    pub(super) fn launch(
+        &self,
+        file: &'static str,
+        io: &Io,
+        chunk: usize,
+        probe: Option<&'static str>,
+        front: Option<&Front>,
+    ) -> Launch {
         let launch = Launch::new(file, Grid(vec![Extent::new(Live::Part, 1)]))
-            .bind(&["qk", "v", "lr", "params", "out", "fast", "open"])
             .part("ttt_head")
             .constant("CHUNK", chunk)
             .constant("HD", self.head_dim)
             .size("HEADS", self.heads)
-            .size("MINI_BATCH", self.mini_batch)
-            .size("QK_STRIDE", qk.stride)
-            .size("QK_OFFSET", qk.offset)
-            .size("V_STRIDE", v.stride)
-            .size("V_OFFSET", v.offset)
-            .size("LR_STRIDE", lr.stride)
-            .size("LR_OFFSET", lr.offset);
+            .size("MINI_BATCH", self.mini_batch);
+        let launch = match front {
+            Some(front) => front.launch(launch, self, &io.inputs[0]),
+            None => {
+                let (qk, v, lr) = (&io.inputs[0], &io.inputs[1], &io.inputs[2]);
+                launch
+                    .bind(&["qk", "v", "lr", "params", "out", "fast", "open"])
+                    .part("ttt_given")
+                    .size("QK_STRIDE", qk.stride)
+                    .size("QK_OFFSET", qk.offset)
+                    .size("V_STRIDE", v.stride)
+                    .size("V_OFFSET", v.offset)
+                    .size("LR_STRIDE", lr.stride)
+                    .size("LR_OFFSET", lr.offset)
+            }
+        };
         match probe {
             Some(model) => launch.bind(&["probe"]).part("probe_store").part(model),
             None => launch.part("probe_none"),
@@ -272,75 +325,37 @@ impl Geometry {
         chunks * (a_chunk + norms + probe) + (tokens / b + 1) * a_commit
     }
 
+    /// Whether a run with room for so many tokens of so many sequences goes row by row.
+    pub(crate) fn few(&self, tokens: usize, sequences: usize) -> bool {
+        tokens / sequences < 4 || self.mini_batch < 4
+    }
+
     /// Row by row where a run has few tokens a sequence, else by mini-batches.
     pub(super) fn prefer_rows(&self, io: &Io, dual: Launch, rows: Launch) -> Vec<Launch> {
         let sequences = io.outputs[1].desc.rows() / self.heads;
-        let capacity = io.inputs[0].desc.rows() / sequences;
-        if capacity < 4 || self.mini_batch < 4 { vec![rows, dual] } else { vec![dual, rows] }
+        if self.few(io.inputs[0].desc.rows(), sequences) { vec![rows, dual] } else { vec![dual, rows] }
     }
 
     /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model.
-    pub(super) fn cost(&self, io: &Io, operations: f64, probe: Option<f64>) -> Cost {
+    pub(super) fn cost(&self, io: &Io, operations: f64, probe: Option<f64>, front: Option<&Front>) -> Cost {
         let operations = operations + probe.unwrap_or(0.0);
         let tokens = io.inputs[0].desc.rows() as f64;
         let mut cost = Cost::streaming(io, tokens * self.heads as f64 * operations);
         for state in &io.outputs[1..3] {
             cost = cost.and_read(state);
         }
-        // Each mini-batch streams the fast weights: once for k W and q W, once and back for the update, once more for a probe.
-        let mini_batches = (tokens / self.mini_batch as f64).ceil().max(1.0);
+        // A mini-batch streams the fast weights once for k W and q W (row by row, each token does), once and back for the update, once more
+        // for a probe. Runs of fewer tokens have an update now and then.
+        let sequences = io.outputs[1].desc.rows() / self.heads;
+        let few = self.few(io.inputs[0].desc.rows(), sequences);
+        let mini_batches = tokens / (sequences * self.mini_batch) as f64;
+        let reads = if few { tokens / sequences as f64 } else { mini_batches.ceil() };
+        let probes = if probe.is_some() { mini_batches.ceil() } else { 0.0 };
         let fast = (io.outputs[1].desc.len() * 4) as f64;
-        cost.moved += fast * (3.0 * mini_batches - 2.0 + if probe.is_some() { mini_batches } else { 0.0 });
-        cost
+        cost.moved += fast * (reads + 2.0 * mini_batches + probes - 2.0);
+        cost.least -= fast * (1.0 - mini_batches.min(1.0));
+        if let Some(front) = front { front.cost(cost, self, io) } else { cost }
     }
-}
-
-/// Cases of either layer; `op` gives the op, with or without its probe, and the widths of its states.
-pub(super) fn cases(op: impl Fn(Geometry, bool) -> (Op, usize, usize)) -> Vec<Case> {
-    let made = |probe, heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| {
-        let geometry = Geometry { heads, head_dim, mini_batch };
-        let (op, fast, row) = op(geometry, probe);
-        let sequences = runs[0].len();
-        let rows = runs.iter().map(|run| run.iter().map(|r| r.1).sum::<u32>()).max().unwrap_or(0) as usize;
-        let (width, states) = (geometry.width(), sequences * heads);
-        let state = |width, fill| CaseInput::state(Desc::fixed(DType::F32, &[states, width]), fill);
-        let inputs = vec![
-            CaseInput::activation(Desc::tokens(rows, 2 * width), Fill::uniform(1, 1.0)),
-            CaseInput::activation(Desc::tokens(rows, width), Fill::uniform(2, 1.0)),
-            CaseInput::activation(Desc::tokens(rows, heads), Fill::Uniform { seed: 3, base: 0.5, amplitude: 0.5 }),
-            CaseInput::weight(
-                Desc::fixed(DType::F32, &[geometry.params_len()]),
-                Fill::Uniform { seed: 4, base: 0.0, amplitude: 1.0 },
-            ),
-            state(fast, Fill::uniform(5, 0.3)),
-            state(mini_batch * row, Fill::uniform(6, 0.3)),
-        ];
-        let steps: Vec<_> =
-            runs.iter().map(|run| Step::new(run.iter().map(|&(position, n)| Sequence::new(position, n)).collect())).collect();
-        let with = if probe { " with the probe" } else { "" };
-        let name = format!("{heads} heads of {head_dim}, mini-batch {mini_batch}, {runs:?}{with}");
-        let case = Case::new(name, op, rows, inputs).steps(steps).bound(3e-4);
-        if width * rows > 1500 { case.thorough() } else { case }
-    };
-    let case = |heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| made(false, heads, head_dim, mini_batch, runs);
-    let probed = |heads, head_dim, mini_batch, runs: &[&[(u32, u32)]]| made(true, heads, head_dim, mini_batch, runs);
-    vec![
-        case(1, 4, 1, &[&[(0, 1)], &[(1, 3)]]),
-        case(2, 8, 16, &[&[(0, 1)], &[(1, 14)], &[(15, 1)], &[(16, 33)]]),
-        case(1, 12, 7, &[&[(3, 9)], &[(12, 1)], &[(13, 20)]]),
-        case(2, 16, 16, &[&[(5, 2), (0, 0), (15, 1)], &[(7, 30), (0, 16), (16, 17)]]),
-        case(1, 64, 16, &[&[(0, 16)], &[(16, 5)], &[(21, 12)]]),
-        case(2, 64, 64, &[&[(0, 70)], &[(70, 57)], &[(127, 2)]]),
-        case(1, 96, 16, &[&[(0, 17)], &[(17, 15)]]),
-        case(1, 128, 40, &[&[(0, 9)], &[(9, 31)], &[(40, 39)], &[(79, 3)]]),
-        case(1, 100, 5, &[&[(20_000, 13)]]),
-        case(3, 20, 64, &[&[(63, 3)], &[(66, 1)]]),
-        probed(2, 4, 1, &[&[(0, 1)], &[(1, 3)]]),
-        probed(2, 8, 16, &[&[(0, 1)], &[(1, 14)], &[(15, 1)], &[(16, 33)]]),
-        probed(2, 16, 16, &[&[(5, 2), (0, 0), (15, 1)], &[(7, 30), (0, 16), (16, 17)]]),
-        probed(1, 64, 40, &[&[(9, 30)], &[(39, 1)], &[(40, 85)]]),
-        probed(2, 100, 13, &[&[(20_000, 30)], &[(20_030, 2)]]),
-    ]
 }
 
 #[cfg(test)]
@@ -415,8 +430,9 @@ mod tests {
             affine(&z1.into_iter().map(gelu).collect::<Vec<_>>(), rest, k.len()).0
         };
         let sizes = |op: Op, fast: fn(&Geometry) -> usize, row: fn(&Geometry) -> usize| (op, fast(&geometry), row(&geometry));
-        let linear = (sizes(TttLinear { geometry, probe: true }.into(), TttLinear::fast_len, TttLinear::row_len), linear);
-        let mlp = (sizes(TttMlp { geometry, probe: true }.into(), TttMlp::fast_len, TttMlp::row_len), mlp);
+        let linear =
+            (sizes(TttLinear { geometry, probe: true, front: None }.into(), TttLinear::fast_len, TttLinear::row_len), linear);
+        let mlp = (sizes(TttMlp { geometry, probe: true, front: None }.into(), TttMlp::fast_len, TttMlp::row_len), mlp);
         // Position, tokens, and how many of these the run commits: whole mini-batches and parts, with and without a rest behind.
         for (position, count, committed) in [(0, 4, 4), (2, 2, 2), (1, 5, 3), (7, 1, 1), (0, 3, 0)] {
             for ((op, fast_len, row_len), model) in [&linear, &mlp] {

@@ -1,7 +1,7 @@
 //! The TTT-Linear layer: each head's hidden state is a linear model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Front, Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, product};
 
@@ -25,6 +25,8 @@ pub struct TttLinear {
     pub geometry: Geometry,
     /// Whether there is one more output: the probe.
     pub probe: bool,
+    /// What makes the operands inside, if they are not given.
+    pub front: Option<Front>,
 }
 
 impl TttLinear {
@@ -101,19 +103,20 @@ impl TttLinear {
 
 impl Kernel for TttLinear {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
-        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe)
+        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe, self.front.as_ref())
     }
 
     fn updates(&self) -> Vec<(usize, usize)> {
-        vec![(4, 1), (5, 2)]
+        Geometry::updates(self.front.as_ref())
     }
 
     fn divisible(&self) -> Vec<usize> {
-        vec![4, 5]
+        let first = Geometry::first_state(self.front.as_ref());
+        vec![first, first + 1]
     }
 
     fn strided(&self, input: usize) -> bool {
-        input <= 2
+        input == 0 || (self.front.is_none() && input <= 2)
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
@@ -125,15 +128,20 @@ impl Kernel for TttLinear {
         let a_row = hd / lanes + lanes + (b / 16 + 1) * (hd / 16 + 7) + b;
         let launch = |file, chunk, a_chunk| {
             let a_model = self.probe.then_some((chunk * hd / 256 + 1) * (hd + 1));
-            let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_linear_model"));
+            let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_linear_model"), self.front.as_ref());
             launch.part("ttt_linear_commit").rounds(self.geometry.rounds(io, chunk, a_chunk, commit, a_model))
         };
-        let (dual, rows) = (launch("ttt_linear", chunk, a_chunk), launch("ttt_linear_rows", 1, a_row));
-        self.geometry.prefer_rows(io, dual, rows)
+        // Two sums over the filters' rows.
+        let filters = self.front.as_ref().and_then(|front| front.taps).map_or(0, |taps| 2 * taps);
+        let rows = launch("ttt_linear_rows", 1, a_row + filters);
+        if self.front.is_some() {
+            return vec![rows];
+        }
+        self.geometry.prefer_rows(io, launch("ttt_linear", chunk, a_chunk), rows)
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        super::ttt::over_heads(args, self.geometry, |head, fast, open, out, probe| {
+        super::ttt::over_heads(args, self.geometry, self.front.as_ref(), |head, fast, open, out, probe| {
             self.advance(head, fast, open, out, probe)
         });
     }
@@ -142,11 +150,11 @@ impl Kernel for TttLinear {
         let hd = self.geometry.head_dim as f64;
         // k W, q W, the rank-b update; q·k and the sum over rows for half of the mini-batch.
         let operations = 6.0 * hd * hd + 2.0 * hd * self.geometry.mini_batch as f64;
-        self.geometry.cost(io, operations, self.probe.then_some(2.0 * hd * hd))
+        self.geometry.cost(io, operations, self.probe.then_some(2.0 * hd * hd), self.front.as_ref())
     }
 }
 
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
-    super::ttt::cases(|geometry, probe| (TttLinear { geometry, probe }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)))
+    super::ttt::cases(|geometry, probe, front| (TttLinear { geometry, probe, front }.into(), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)))
 }

@@ -1,7 +1,7 @@
 //! The TTT-MLP layer: each head's hidden state is a two-layer model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Front, Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, gelu, product};
 
@@ -22,6 +22,8 @@ pub struct TttMlp {
     pub geometry: Geometry,
     /// Whether there is one more output: the probe.
     pub probe: bool,
+    /// What makes the operands inside, if they are not given.
+    pub front: Option<Front>,
 }
 
 /// The derivative of GELU, with the published code's rounded constants.
@@ -136,19 +138,20 @@ impl TttMlp {
 
 impl Kernel for TttMlp {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
-        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe)
+        self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe, self.front.as_ref())
     }
 
     fn updates(&self) -> Vec<(usize, usize)> {
-        vec![(4, 1), (5, 2)]
+        Geometry::updates(self.front.as_ref())
     }
 
     fn divisible(&self) -> Vec<usize> {
-        vec![4, 5]
+        let first = Geometry::first_state(self.front.as_ref());
+        vec![first, first + 1]
     }
 
     fn strided(&self, input: usize) -> bool {
-        input <= 2
+        input == 0 || (self.front.is_none() && input <= 2)
     }
 
     fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
@@ -162,16 +165,21 @@ impl Kernel for TttMlp {
         let a_row = columns * (2 * hd + b) + 2 * (wide / lanes + lanes + 1) + (b / 16 + 1) * (5 * hd / 16 + 14) + b;
         let launch = |file, chunk, a_chunk| {
             let a_model = (chunk * wide / 256 + 1) * (hd + 1) + (chunk * hd / 256 + 1) * (wide + 1);
-            let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_mlp_model"));
+            let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_mlp_model"), self.front.as_ref());
             let launch = launch.part("ttt_mlp_commit").part("gelu").part("gelu_slope");
             launch.rounds(self.geometry.rounds(io, chunk, a_chunk, commit, self.probe.then_some(a_model)))
         };
-        let (dual, rows) = (launch("ttt_mlp", chunk, a_chunk), launch("ttt_mlp_rows", 1, a_row));
-        self.geometry.prefer_rows(io, dual, rows)
+        // Two sums over the filters' rows.
+        let filters = self.front.as_ref().and_then(|front| front.taps).map_or(0, |taps| 2 * taps);
+        let rows = launch("ttt_mlp_rows", 1, a_row + filters);
+        if self.front.is_some() {
+            return vec![rows];
+        }
+        self.geometry.prefer_rows(io, launch("ttt_mlp", chunk, a_chunk), rows)
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        super::ttt::over_heads(args, self.geometry, |head, fast, open, out, probe| {
+        super::ttt::over_heads(args, self.geometry, self.front.as_ref(), |head, fast, open, out, probe| {
             self.advance(head, fast, open, out, probe)
         });
     }
@@ -180,13 +188,13 @@ impl Kernel for TttMlp {
         let hd = self.geometry.head_dim as f64;
         // k W1, x2 W2, h2 W2ᵀ, q W1, x̄2 W2 and two rank-b updates; the sums over rows for half of the mini-batch.
         let operations = 56.0 * hd * hd + 10.0 * hd * self.geometry.mini_batch as f64;
-        self.geometry.cost(io, operations, self.probe.then_some(16.0 * hd * hd))
+        self.geometry.cost(io, operations, self.probe.then_some(16.0 * hd * hd), self.front.as_ref())
     }
 }
 
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
-    super::ttt::cases(|geometry, probe| (TttMlp { geometry, probe }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)))
+    super::ttt::cases(|geometry, probe, front| (TttMlp { geometry, probe, front }.into(), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)))
 }
 
 #[cfg(test)]

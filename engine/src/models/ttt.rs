@@ -121,13 +121,13 @@ impl Ttt {
         let geometry = Geometry { heads: c.heads, head_dim: c.head_dim(), mini_batch: c.mini_batch };
         let (op, fast_len, row_len, learned): (Op, usize, usize, &[&str]) = match c.inner {
             Inner::Linear => (
-                TttLinear { geometry, probe }.into(),
+                TttLinear { geometry, probe, front: None }.into(),
                 TttLinear::fast_len(&geometry),
                 TttLinear::row_len(&geometry),
                 &["W1", "b1"],
             ),
             Inner::Mlp => (
-                TttMlp { geometry, probe }.into(),
+                TttMlp { geometry, probe, front: None }.into(),
                 TttMlp::fast_len(&geometry),
                 TttMlp::row_len(&geometry),
                 &["W1", "b1", "W2", "b2"],
