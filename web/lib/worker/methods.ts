@@ -5,8 +5,9 @@ import type { FetchOptions } from "../files";
 import { cached, locate, remove } from "../files/locate";
 import type { WireLoadOptions } from "../model";
 import type { DeviceChoice, Inspection, Message, ModelInfo, ModelSource, Progress } from "../types";
-import { inspect, Model, verify } from "../wasm/fastweight.js";
+import { checkResults, compare, inspect, Model, report, verify } from "../wasm/fastweight.js";
 import type { Call } from "../worker";
+import { runBench, type WireBenchOptions } from "./bench";
 import { openDevice } from "./device";
 import { Reopening } from "./reopening";
 import { callSession, hold, release } from "./sessions";
@@ -142,6 +143,26 @@ export const methods: Record<string, (call: Call, ...args: never[]) => Promise<u
     } finally {
       device.free();
     }
+  },
+
+  async bench(call, options: WireBenchOptions) {
+    await engine();
+    return runBench(call, options);
+  },
+
+  async checkResults(_, file: string, text: string) {
+    await engine();
+    checkResults(file, text);
+  },
+
+  async report(_, files: [name: string, text: string][]) {
+    await engine();
+    return report(files.map(([name]) => name), files.map(([, text]) => text));
+  },
+
+  async compare(_, files: [name: string, text: string][], force: boolean) {
+    await engine();
+    return JSON.parse(compare(files.map(([name]) => name), files.map(([, text]) => text), force));
   },
 
   async memory() {
