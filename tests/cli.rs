@@ -1,11 +1,15 @@
 //! The command line, as a user runs it: the built program, its outputs and exit codes.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/chat.rs"]
 mod chat;
 #[path = "cli/eval.rs"]
 mod eval;
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/measure.rs"]
+mod measure;
 #[path = "cli/verify.rs"]
 mod verify;
 

@@ -43,6 +43,11 @@ impl Random {
         Random(seed)
     }
 
+    /// The same each time: for what is made, not tested.
+    pub fn seeded(seed: u64) -> Random {
+        Random(seed)
+    }
+
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -6,7 +6,7 @@ use fastweight::caps::Caps;
 use fastweight::graph::{Graph, Pack};
 use fastweight::kernels::{Case, KERNELS, Launch, Role};
 use fastweight::plan::{Plan, PlanStep};
-use fastweight::shader::{Access, Linked, link, plain_places};
+use fastweight::shader::{Access, Compiler, Linked, link, plain_places};
 use fastweight_tests::software;
 
 #[path = "shaders/headers.rs"]
@@ -27,13 +27,16 @@ struct Launched {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Compiled {
     source: String,
+    /// Language extensions that it uses.
+    enables: Vec<&'static str>,
     /// Name and bits of each value.
     overrides: Vec<(&'static str, u64)>,
 }
 
 impl Compiled {
     fn new(launch: &Launch, linked: Linked) -> Compiled {
-        Compiled { source: linked.source, overrides: launch.overrides.iter().map(|(n, v)| (*n, v.to_bits())).collect() }
+        let overrides = launch.overrides.iter().map(|(n, v)| (*n, v.to_bits())).collect();
+        Compiled { source: linked.source, enables: launch.enables.clone(), overrides }
     }
 
     fn constants(&self) -> impl Iterator<Item = (&'static str, f64)> {
@@ -88,11 +91,11 @@ fn spread_places(n: usize) -> Vec<(u32, u32)> {
     (0..n as u32).map(|i| (i % 3, i / 3)).collect()
 }
 
-/// Every distinct shader with its operands at these places, and the first launch that it came from.
-fn shaders(places: impl Fn(usize) -> Vec<(u32, u32)>) -> BTreeMap<Compiled, String> {
+/// Every distinct shader for a compiler with its operands at these places, and the first launch that it came from.
+fn shaders(compiler: Compiler, places: impl Fn(usize) -> Vec<(u32, u32)>) -> BTreeMap<Compiled, String> {
     let mut shaders = BTreeMap::new();
     for Launched { about, launch } in launches() {
-        let linked = link(&launch, &places(launch.bindings.len())).unwrap_or_else(|e| panic!("{about}: {e}"));
+        let linked = link(&launch, &places(launch.bindings.len()), compiler).unwrap_or_else(|e| panic!("{about}: {e}"));
         shaders.entry(Compiled::new(&launch, linked)).or_insert(about);
     }
     shaders

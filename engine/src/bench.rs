@@ -12,12 +12,26 @@ use crate::verify::VerifyError;
 
 mod bed;
 mod ceilings;
+pub mod compare;
+mod forms;
 pub mod kernels;
+mod long;
+mod models;
+pub mod report;
 pub mod results;
 mod run;
 mod sampling;
+mod sizes;
+pub mod statistics;
+pub mod tables;
+pub mod units;
 
+pub use ceilings::ceilings;
+pub use forms::forms;
+pub use long::long;
+pub use models::{ModelOptions, models};
 pub use run::{Surroundings, run};
+pub use sizes::{Family, Size};
 
 /// Who watches a bench, and may end it.
 pub trait Observer {
@@ -35,6 +49,11 @@ pub trait Observer {
     /// What makes the run worthless, such as a tab that was hidden.
     fn disturbed(&self) -> Option<String> {
         None
+    }
+
+    /// Something that whoever reads the results should know, such as a model that is left out, and why.
+    fn note(&mut self, text: &str) {
+        let _ = text;
     }
 
     /// A section is finished: results as far as they go, to be kept in case of an interruption.

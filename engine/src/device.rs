@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::caps::Caps;
+use crate::exec::Profile;
 use crate::tuning::Tuning;
 
 mod adapters;
@@ -16,6 +17,7 @@ mod web;
 pub use adapters::{AdapterReport, Identity, adapters};
 pub use gpu::Counters;
 pub(crate) use gpu::{CounterCells, Gpu, Pipeline, STEP_BYTES};
+pub(crate) use stamps::Stamps;
 
 /// Why a device can't be had, or what became of it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,6 +61,14 @@ pub enum DeviceError {
         needed: u64,
         /// What it allows.
         had: u64,
+    },
+    /// An optional feature that it lacks.
+    #[error("{adapter} has no {feature}")]
+    Feature {
+        /// The adapter.
+        adapter: String,
+        /// The feature.
+        feature: &'static str,
     },
     /// Memory ran out.
     #[error("out of memory on the device for {what} of {bytes} bytes")]
@@ -145,6 +155,7 @@ pub struct Device {
     pub(crate) kind: Kind,
     caps: Arc<Caps>,
     why: Arc<str>,
+    profile: Option<Profile>,
 }
 
 #[derive(Clone)]
@@ -156,7 +167,7 @@ pub(crate) enum Kind {
 impl Device {
     /// The CPU device.
     pub fn cpu() -> Device {
-        Device { kind: Kind::Cpu(Arc::default()), caps: Arc::new(Caps::unlimited()), why: "asked for".into() }
+        Device { kind: Kind::Cpu(Arc::default()), caps: Arc::new(Caps::unlimited()), why: "asked for".into(), profile: None }
     }
 
     /// Opens the device of a choice.
@@ -165,7 +176,7 @@ impl Device {
             adapters::Chosen::Cpu(why) => Ok(Device { why: why.into(), ..Device::cpu() }),
             adapters::Chosen::Adapter(adapter, why) => {
                 let gpu = Gpu::open(adapter).await?;
-                Ok(Device { caps: Arc::new(gpu.caps.clone()), kind: Kind::Gpu(Arc::new(gpu)), why: why.into() })
+                Ok(Device { caps: Arc::new(gpu.caps.clone()), kind: Kind::Gpu(Arc::new(gpu)), why: why.into(), profile: None })
             }
         }
     }
@@ -173,7 +184,12 @@ impl Device {
     /// Takes over a wgpu device that the program already has. What the engine submits goes through `queue`.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Device {
         let gpu = Gpu::adopt(device, queue);
-        Device { caps: Arc::new(gpu.caps.clone()), kind: Kind::Gpu(Arc::new(gpu)), why: "given by the program".into() }
+        Device {
+            caps: Arc::new(gpu.caps.clone()),
+            kind: Kind::Gpu(Arc::new(gpu)),
+            why: "given by the program".into(),
+            profile: None,
+        }
     }
 
     /// The wgpu device and queue behind it; none for the CPU device. A program may share them with what it does itself.
@@ -200,6 +216,25 @@ impl Device {
     /// The same device, for which plans are made by what was found on it.
     pub fn with_tuning(self, tuning: Tuning) -> Device {
         self.with_caps(|caps| caps.tuning = Arc::new(tuning))
+    }
+
+    /// The same device, of which every run's steps are timed from here on. A GPU must be able to stamp passes.
+    pub fn with_profile(mut self, profile: Profile) -> Result<Device, DeviceError> {
+        if !self.is_cpu() && self.stamps_period().is_none() {
+            return Err(DeviceError::Feature { adapter: self.name().into(), feature: "timestamps" });
+        }
+        self.profile = Some(profile);
+        Ok(self)
+    }
+
+    /// The same device without a profile: what is run to find something out is no part of one.
+    pub(crate) fn without_profile(&self) -> Device {
+        Device { profile: None, ..self.clone() }
+    }
+
+    /// Where the times of steps go, if anywhere.
+    pub(crate) fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
     }
 
     /// Who it is.

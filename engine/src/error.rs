@@ -86,6 +86,14 @@ pub enum Error {
         /// Positions that it may have.
         limit: usize,
     },
+    /// A position where a sequence can't stand without having read.
+    #[error("position {found}, wanted {wanted}")]
+    Position {
+        /// What was asked for.
+        found: usize,
+        /// What would do.
+        wanted: String,
+    },
     /// A layer or a head without fast weights.
     #[error("no fast weights in layer {layer}, head {head}: the model has {had}")]
     NoFastWeights {

@@ -12,8 +12,10 @@ use crate::tensor::Desc;
 mod burst;
 mod cpu;
 mod gpu;
+mod profile;
 
 pub use burst::{Elapsed, burst};
+pub use profile::{Line, Profile};
 
 /// Weights on a device, found by what fills them; shared by every plan that reads them.
 #[derive(Clone)]
@@ -31,7 +33,7 @@ enum Stored {
 /// Where one weight is filled, piece by piece.
 pub struct Filling<'a> {
     weights: &'a mut Weights,
-    key: (Weight, Desc),
+    weight: PlanWeight,
     cpu: cpu::Parts,
     gpu: Vec<wgpu::Buffer>,
 }
@@ -42,6 +44,11 @@ impl Weights {
         Weights { device: device.clone(), stored: HashMap::new() }
     }
 
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Whether a weight of a plan is there.
     pub fn contains(&self, weight: &PlanWeight) -> bool {
         self.stored.contains_key(&(weight.weight.clone(), weight.desc.clone()))
@@ -49,7 +56,6 @@ impl Weights {
 
     /// Makes room for a weight.
     pub async fn fill(&mut self, weight: &PlanWeight) -> Result<Filling<'_>, DeviceError> {
-        let key = (weight.weight.clone(), weight.desc.clone());
         let bytes = |rows: u32| rows as usize * weight.desc.row_bytes();
         let (mut cpu, mut gpu) = (Vec::new(), Vec::new());
         match &self.device.kind {
@@ -61,7 +67,7 @@ impl Weights {
                 }
             }
         }
-        Ok(Filling { weights: self, key, cpu, gpu })
+        Ok(Filling { weights: self, weight: weight.clone(), cpu, gpu })
     }
 
     /// Waits until what was written has arrived, so that uploads don't pile up.
@@ -91,13 +97,32 @@ impl Filling<'_> {
         }
     }
 
+    /// Takes the words of a state with rows of as many bytes over, on the device.
+    pub fn take(&mut self, states: &States, state: usize) {
+        for (part, rows) in self.weight.parts.iter().enumerate() {
+            let mut at = 0;
+            for (source, from, bytes) in states.layout.ranges(state, rows.first as usize, rows.count as usize) {
+                match &states.kind {
+                    StatesKind::Cpu(states) => {
+                        let words = &states[state][source][from as usize / 4..][..bytes as usize / 4];
+                        self.cpu[part][at as usize / 4..][..words.len()].copy_from_slice(words);
+                    }
+                    StatesKind::Gpu(buffers) => {
+                        buffers.copy_out(&states.layout.states[state].parts[source], from, &self.gpu[part], at, bytes)
+                    }
+                }
+                at += bytes;
+            }
+        }
+    }
+
     /// The weight is whole.
     pub fn finish(self) {
         let stored = match &self.weights.device.kind {
             Kind::Cpu(_) => Stored::Cpu(Arc::new(self.cpu)),
             Kind::Gpu(_) => Stored::Gpu(Arc::new(self.gpu)),
         };
-        self.weights.stored.insert(self.key, stored);
+        self.weights.stored.insert((self.weight.weight, self.weight.desc), stored);
     }
 }
 
@@ -356,7 +381,7 @@ impl Program {
     ) -> Result<Run, DeviceError> {
         let kind = match (&self.kind, &mut states.kind) {
             (ProgramKind::Cpu(program), StatesKind::Cpu(states)) => {
-                let outputs = program.run(states, step, inputs, reads);
+                let outputs = program.run(states, step, inputs, reads, self.device.profile());
                 let Kind::Cpu(cells) = &self.device.kind else { unreachable!("a CPU program is on the CPU device") };
                 let up = size_of_val(&step.head)
                     + size_of_val(&step.sequences[..])
@@ -372,7 +397,9 @@ impl Program {
                 }
                 RunKind::Done(outputs)
             }
-            (ProgramKind::Gpu(program), StatesKind::Gpu(states)) => RunKind::Gpu(program.run(states, step, inputs, reads)?),
+            (ProgramKind::Gpu(program), StatesKind::Gpu(states)) => {
+                RunKind::Gpu(program.run(states, step, inputs, reads, self.device.profile())?)
+            }
             _ => unreachable!("plan and states are on one device"),
         };
         Ok(Run { kind })

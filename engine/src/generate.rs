@@ -9,14 +9,17 @@ mod programs;
 mod sampling;
 mod session;
 mod snapshot;
+mod weights;
 mod writing;
 
 pub use batch::Batch;
 pub use chat::{Chat, Turn, WentOn};
+pub(crate) use model::estimate;
 pub use model::{LoadOptions, Model, Progress, plans};
 pub use observe::{FastMatrix, FastWeights, InnerLoss, MiniBatch};
 pub use programs::{Inspection, Outline, Purpose, inspect, outline};
 pub use sampling::Sampling;
 pub use session::{Cancel, Session, Token};
 pub use snapshot::{SnapshotError, StateFile};
+pub use weights::Memory;
 pub use writing::{Finish, Logprob, Piece, Usage, Writing, WritingOptions};

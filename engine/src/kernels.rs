@@ -239,6 +239,7 @@ kernels! {
     matmul: Matmul,
     matvec: Matvec,
     multiply_add: MultiplyAdd,
+    random: Random,
     remember: Remember,
     repetition: Repetition,
     rms_norm: RmsNorm,

@@ -19,6 +19,7 @@ mod tensors;
 pub use convert::{Container, Conversion};
 pub use file::{FileSource, open_path};
 pub use folder::{Folder, Listing, Opened, Opening, open_folder};
+pub(crate) use tensors::{TensorPlace, places};
 pub use tensors::{matrix_type, weight_rows};
 
 /// Bytes that are read at a time.

@@ -5,6 +5,21 @@ use sha2::{Digest, Sha256};
 
 use crate::kernels::Launch;
 
+/// Who compiles a source. Browsers want to be told by `enable` lines what optional features it uses; naga 30 rejects the line for
+/// subgroups and takes them without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compiler {
+    /// naga, natively.
+    Naga,
+    /// A browser's own.
+    Browser,
+}
+
+impl Compiler {
+    /// The one that this build's devices have.
+    pub const HERE: Compiler = if cfg!(target_arch = "wasm32") { Compiler::Browser } else { Compiler::Naga };
+}
+
 /// How a shader uses a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -56,15 +71,16 @@ pub fn plain_places(n: usize) -> Vec<(u32, u32)> {
     (0..n as u32).map(|i| (0, i)).collect()
 }
 
-/// Links `launch`; `places` are the group and binding of each operand, in binding order.
-pub fn link(launch: &Launch, places: &[(u32, u32)]) -> Result<Linked, LinkError> {
+/// Links `launch` for `compiler`; `places` are the group and binding of each operand, in binding order.
+pub fn link(launch: &Launch, places: &[(u32, u32)], compiler: Compiler) -> Result<Linked, LinkError> {
     let operands = |problem: String| LinkError::Operands { file: launch.file, problem };
     if places.len() != launch.bindings.len() {
         return Err(operands(format!("has {} operands, launched with {}", launch.bindings.len(), places.len())));
     }
     let mut source = String::new();
-    for feature in &launch.enables {
-        source.push_str(&format!("enable {feature};\n"));
+    let told = |extension: &&&str| compiler == Compiler::Browser || **extension != "subgroups";
+    for extension in launch.enables.iter().filter(told) {
+        source.push_str(&format!("enable {extension};\n"));
     }
     for (name, value) in &launch.consts {
         source.push_str(&format!("const {name}: u32 = {value}u;\n"));

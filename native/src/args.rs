@@ -7,6 +7,8 @@ use fastweight::device::Choice;
 use fastweight::kernels::KERNELS;
 use fastweight::tensor::DType;
 
+use crate::profile::Profiling;
+
 pub(crate) mod bench;
 
 /// Run models that learn while they read, on any GPU or on the CPU.
@@ -94,7 +96,7 @@ pub(crate) enum Command {
     Chat(Box<Chat>),
     /// Measure how well a model foretells texts, and what its memory gives
     Eval(Eval),
-    /// Measure the device: its ceilings, and the kernels against them
+    /// Measure a device, compare results, and report them
     Bench(bench::Bench),
     /// List the devices, and which one `auto` takes
     Devices,
@@ -140,6 +142,9 @@ pub(crate) struct Generate {
     /// Go on from a saved session; the prompt may then be left out
     #[arg(long, value_name = "FILE")]
     pub(crate) load_state: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) profiling: Profiling,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -249,6 +254,9 @@ pub(crate) struct Eval {
     /// Draw the loss by position into this file
     #[arg(long, value_name = "FILE", conflicts_with = "memory")]
     pub(crate) svg: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) profiling: Profiling,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -43,7 +43,7 @@ fn bytes(n: u64) -> String {
 }
 
 /// Refuses a file that could not be written later.
-fn check_writable(file: &Path) -> anyhow::Result<()> {
+pub(crate) fn check_writable(file: &Path) -> anyhow::Result<()> {
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         bail!("{}: the folder {} does not exist", file.display(), folder.display());

@@ -11,6 +11,7 @@ mod commands;
 mod hub;
 mod interrupt;
 mod open;
+mod profile;
 mod progress;
 mod tuning;
 

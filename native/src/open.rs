@@ -101,17 +101,21 @@ pub(crate) async fn model_of(args: &Args, model: Option<&str>, device: &Device) 
         bar.set_length(p.total);
         bar.set_position(p.loaded);
     };
-    // What a GPU has left is not to be known; what the system has bounds the CPU device.
-    let memory = device.is_cpu().then(|| {
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        system.available_memory()
-    });
-    options.memory = memory.filter(|bytes| *bytes > 0);
+    options.memory = memory(device);
     options.progress = Some(&mut progress);
     let model = Model::load(opened, device, options).await;
     bar.finish_and_clear();
     Ok(model?)
+}
+
+/// Bytes that a device may use, where that is known: what a GPU has left is not; what the system has bounds the CPU and software devices.
+pub(crate) fn memory(device: &Device) -> Option<u64> {
+    if !matches!(device.identity().kind.as_str(), "cpu" | "software") {
+        return None;
+    }
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    Some(system.available_memory()).filter(|bytes| *bytes > 0)
 }
 
 /// The text that was given, or what stdin holds if it is no terminal.

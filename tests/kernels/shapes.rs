@@ -17,6 +17,7 @@ use fastweight::kernels::layer_norm::LayerNorm;
 use fastweight::kernels::lr_gate::LrGate;
 use fastweight::kernels::matmul::Matmul;
 use fastweight::kernels::matvec::Matvec;
+use fastweight::kernels::random::{self, Rule};
 use fastweight::kernels::remember::Remember;
 use fastweight::kernels::repetition::Repetition;
 use fastweight::kernels::rms_norm::RmsNorm;
@@ -86,6 +87,16 @@ const MAKERS: &[(&str, Make)] = &[
     }),
     ("matmul", |r| product(r, 90, |residual| Matmul { residual }.into())),
     ("matvec", |r| product(r, 4, |residual| Matvec { norm: None, residual }.into())),
+    ("random", |r| {
+        let (dtype, height, width) = (*r.pick(&DType::WEIGHTS), r.within(1, 40), r.within(1, 700).next_multiple_of(32));
+        let row = Desc::fixed(dtype, &[height, width]).row_bytes() / 4;
+        let (first, amplitude) = (r.within(0, height - 1), 0.01 * r.within(1, 300) as f32);
+        let rows = (first, r.within(1, height - first));
+        let rule = Rule { seed: seed(r), base: 0.0, amplitude, rows, words: (0, row) };
+        let rule = CaseInput::activation(Desc::fixed(DType::U32, &[7]), Fill::Words(rule.words(dtype)));
+        let words = CaseInput::state(Desc::fixed(DType::U32, &[height, row]), Fill::Below { seed: seed(r), n: 9 });
+        Case::new("", random::Random { dtype, width }, 1, vec![rule, words]).bound(0.0)
+    }),
     ("remember", |r| {
         let step = step(r, 300);
         let ids = ids(r, step.head.rows as usize, 1000);

@@ -47,6 +47,7 @@ fn a_run_is_one_pass_and_one_submit() {
                 submits: after.submits - before.submits,
                 bytes_up: after.bytes_up - before.bytes_up,
                 bytes_down: after.bytes_down - before.bytes_down,
+                ..Counters::default()
             };
             assert_eq!((spent.passes, spent.submits), (1, 1), "{} at {position}", device.name());
             assert_eq!(spent.dispatches, plan.steps.len() as u64, "{} at {position}", device.name());

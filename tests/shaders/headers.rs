@@ -7,7 +7,7 @@ use fastweight::step::{MAX_SEQUENCES, Part, Sequence, StepHead};
 use naga::{AddressSpace, ArraySize, Module, StorageAccess, TypeInner};
 
 use super::naga_checks::parse;
-use super::{Access, Launched, expect_none, launches, link, plain_places};
+use super::{Access, Compiler, Launched, expect_none, launches, link, plain_places};
 
 /// One line of a header: `name  [shape]  read|read_write  note`.
 #[derive(Debug, PartialEq)]
@@ -48,8 +48,8 @@ fn operands(module: &Module) -> Vec<(String, Access)> {
 
 /// What differs between a launch, its header and its source.
 fn differences(launch: &fastweight::kernels::Launch) -> Result<Vec<String>, String> {
-    let linked = link(launch, &plain_places(launch.bindings.len())).map_err(|e| e.to_string())?;
-    let (module, _) = parse(&linked.source)?;
+    let linked = link(launch, &plain_places(launch.bindings.len()), Compiler::Naga).map_err(|e| e.to_string())?;
+    let (module, _) = parse(&linked.source, &launch.enables)?;
     let mut differences = Vec::new();
     let mut expect = |what: &str, found: String, wanted: String| {
         if found != wanted {
@@ -131,8 +131,8 @@ fn members(module: &Module, name: &str) -> Vec<(String, usize)> {
 #[test]
 fn step_values_are_the_same_bytes_in_rust_and_wgsl() {
     let Launched { launch, .. } = launches().swap_remove(0);
-    let linked = link(&launch, &plain_places(launch.bindings.len())).expect("it links");
-    let (module, _) = parse(&linked.source).expect("it is valid");
+    let linked = link(&launch, &plain_places(launch.bindings.len()), Compiler::Naga).expect("it links");
+    let (module, _) = parse(&linked.source, &launch.enables).expect("it is valid");
     macro_rules! fields {
         ($of:ty: $($field:ident)*) => { vec![$((stringify!($field).to_string(), offset_of!($of, $field)),)*] };
     }

@@ -5,22 +5,30 @@ use naga::back::{PipelineConstants, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage};
 
-use super::{Compiled, expect_none, plain_places, shaders, spread_places};
+use super::{Compiled, Compiler, expect_none, plain_places, shaders, spread_places};
 
-/// What a shader may use: nothing optional, since every kernel works everywhere. `unpack2x16float` is part of WebGPU; naga counts it
-/// as a capability for the sake of old GLES.
+/// What a shader may use: nothing optional that its launch does not tell of, since every kernel works everywhere. `unpack2x16float` is part of
+/// WebGPU; naga counts it as a capability for the sake of old GLES.
 const ALLOWED: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 
 /// Parses and validates a source.
-pub(super) fn parse(source: &str) -> Result<(Module, ModuleInfo), String> {
+pub(super) fn parse(source: &str, enables: &[&str]) -> Result<(Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    let info = Validator::new(ValidationFlags::all(), ALLOWED).validate(&module);
+    let allowed = enables.iter().fold(ALLOWED, |allowed, extension| {
+        allowed
+            | match *extension {
+                "f16" => Capabilities::SHADER_FLOAT16,
+                "subgroups" => Capabilities::SUBGROUP,
+                other => panic!("what does {other} need?"),
+            }
+    });
+    let info = Validator::new(ValidationFlags::all(), allowed).validate(&module);
     Ok((module, info.map_err(|e| e.emit_to_string(source))?))
 }
 
 /// Translates the shader as a driver would be given it, and checks what it asks of the device.
 fn translate(shader: &Compiled) -> Result<(), String> {
-    let (module, info) = parse(&shader.source)?;
+    let (module, info) = parse(&shader.source, &shader.enables)?;
     let constants: PipelineConstants = shader.constants().map(|(n, v)| (n.to_string(), v)).collect();
     let specialised = naga::back::pipeline_constants::process_overrides(&module, &info, None, &constants);
     let (module, info) = specialised.map_err(|e| format!("overrides: {e}"))?;
@@ -70,6 +78,7 @@ fn within_limits(module: &Module, info: &ModuleInfo) -> Result<(), String> {
 #[test]
 fn every_shader_translates_to_every_language_within_the_default_limits() {
     let mut failures = Vec::new();
+    let shaders = |places: fn(usize) -> Vec<(u32, u32)>| shaders(Compiler::Naga, places);
     for (shader, about) in shaders(plain_places).into_iter().chain(shaders(spread_places)) {
         if let Err(problem) = translate(&shader) {
             failures.push(format!("{about}: {problem}"));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::{expect_none, plain_places, shaders, spread_places};
+use super::{Compiled, Compiler, expect_none, plain_places, shaders, spread_places};
 
 const PAGE: &str = include_str!("tint.html");
 
@@ -117,14 +117,18 @@ fn serve(shaders: String, reports: Sender<String>) -> u16 {
 /// What the page builds: a module of every source, and a pipeline of each as the executor binds it. One set of overrides a source
 /// is enough here, since Tint judges the source; naga is given all of them.
 fn list() -> (Vec<serde_json::Value>, usize) {
-    let plain = shaders(plain_places).into_iter().map(|(shader, about)| (shader.source, (about, None)));
-    let spread = shaders(spread_places).into_iter().map(|(shader, about)| {
+    // The browser's software adapter computes in no f16, so nobody here can be asked about that.
+    let known = |(shader, _): &(Compiled, String)| !shader.enables.contains(&"f16");
+    let grouped = |shader: &Compiled| shader.enables.contains(&"subgroups");
+    let plain = shaders(Compiler::Browser, plain_places).into_iter().filter(known);
+    let plain = plain.map(|(shader, about)| (shader.source.clone(), (about, grouped(&shader), None)));
+    let spread = shaders(Compiler::Browser, spread_places).into_iter().filter(known).map(|(shader, about)| {
         let constants: BTreeMap<_, _> = shader.constants().collect();
-        (shader.source, (about, Some(constants)))
+        (shader.source.clone(), (about, grouped(&shader), Some(constants)))
     });
     let sources: BTreeMap<_, _> = plain.chain(spread).collect();
-    let pipelines = sources.values().filter(|(_, constants)| constants.is_some()).count();
-    let entry = |(source, (about, constants))| serde_json::json!({ "about": about, "source": source, "constants": constants });
+    let pipelines = sources.values().filter(|(_, _, constants)| constants.is_some()).count();
+    let entry = |(source, (about, subgroups, constants))| serde_json::json!({ "about": about, "source": source, "subgroups": subgroups, "constants": constants });
     (sources.into_iter().map(entry).collect(), pipelines)
 }
 

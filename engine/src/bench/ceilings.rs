@@ -92,8 +92,8 @@ fn fastest(m: &Measurement) -> f64 {
     m.samples.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// Measures the ceilings of a device.
-pub(super) async fn ceilings(
+/// Measures the ceilings of a device; the figures that they are of come with them.
+pub async fn ceilings(
     device: &Device,
     settings: &Settings,
     observer: &mut dyn Observer,

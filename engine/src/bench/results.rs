@@ -46,8 +46,21 @@ pub struct Results {
     pub sentinels: Vec<Sentinel>,
     /// What the device can do at best; none if the section was not run.
     pub ceilings: Option<Ceilings>,
+    /// The models that were measured, by the subject of their figures.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, ModelFacts>,
     /// Every figure with every sample.
     pub measurements: Vec<Measurement>,
+}
+
+/// A model that was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFacts {
+    /// Numbers in its weights.
+    pub parameters: u64,
+    /// Bytes of its weights as they are held.
+    pub bytes: u64,
 }
 
 /// The engine that measured.
@@ -217,7 +230,7 @@ pub enum Section {
 }
 
 /// Where a kernel finds its weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cache {
     /// In memory: copies are used in turn, of more than twice the caches' size together.

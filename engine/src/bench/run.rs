@@ -7,11 +7,10 @@ use super::results::{
     DeviceFacts, Engine, Measurement, Results, SCHEMA, SUITE_VERSION, Section, Sentinel, Settings, System, Timer, TimerKind,
     Verified,
 };
-use super::{BenchError, Observer, kernels};
+use super::{BenchError, ModelOptions, Observer, Size, kernels};
 use crate::device::Device;
 use crate::generate::{Purpose, outline};
 use crate::kernels::{Case, KERNELS};
-use crate::models::Architecture;
 use crate::verify;
 
 /// A change of the sentinels above this share flags the sections beside it.
@@ -35,7 +34,7 @@ pub async fn run(
     surroundings: Surroundings,
     settings: &Settings,
     sections: &[Section],
-    models: &[(String, Box<dyn Architecture>)],
+    models: &ModelOptions,
     observer: &mut dyn Observer,
 ) -> (Results, Option<BenchError>) {
     let mut results = empty(device, surroundings, settings);
@@ -100,6 +99,7 @@ fn empty(device: &Device, surroundings: Surroundings, settings: &Settings) -> Re
         verified: None,
         sentinels: Vec::new(),
         ceilings: None,
+        models: BTreeMap::new(),
         measurements: Vec::new(),
     }
 }
@@ -122,7 +122,7 @@ async fn fill(
     device: &Device,
     settings: &Settings,
     sections: &[Section],
-    models: &[(String, Box<dyn Architecture>)],
+    models: &ModelOptions,
     results: &mut Results,
     observer: &mut dyn Observer,
 ) -> Result<(), BenchError> {
@@ -150,7 +150,14 @@ async fn fill(
                 }
                 found
             }
-            Section::Models | Section::Forms | Section::Long => Vec::new(),
+            Section::Models => {
+                let found = super::models(device, settings, models, observer).await?;
+                results.models = models.facts(device)?;
+                results.models.retain(|subject, _| found.iter().any(|m| m.subject == *subject));
+                found
+            }
+            Section::Forms => super::forms(device, settings, models, observer).await?,
+            Section::Long => super::long(device, settings, models, observer).await?,
         };
         after = name(*section);
         look(&mut watch, settings, results, after, observer).await?;
@@ -223,20 +230,20 @@ async fn look(
     Ok(())
 }
 
-/// The shapes of the kernels: of decoding, of reading, and of the loss, each at the sizes of the models given.
-fn shapes(
-    device: &Device,
-    settings: &Settings,
-    models: &[(String, Box<dyn Architecture>)],
-) -> Result<kernels::Shapes, BenchError> {
+/// The shapes of the kernels: of decoding, of reading, and of the loss, each at the sizes of the models given. The tiny ones are nobody's: in their place the
+/// paper's smallest.
+fn shapes(device: &Device, settings: &Settings, models: &ModelOptions) -> Result<kernels::Shapes, BenchError> {
     /// Position of a decode step: in the middle of a mini-batch, with some context.
     const POSITION: u32 = 1015;
-    let rows: usize = if settings.quick { 64 } else { 512 };
+    let slow = matches!(device.identity().kind.as_str(), "cpu" | "software");
+    let rows: usize = if settings.quick || slow { 64 } else { 512 };
+    let mut sizes: Vec<Size> = models.sizes.iter().map(|size| if *size == Size::TINY { Size::ALL[1] } else { *size }).collect();
+    sizes.dedup();
     let mut shapes = kernels::Shapes::default();
-    for (_, architecture) in models {
+    for architecture in (ModelOptions { sizes, ..models.clone() }).architectures()? {
         for (purpose, tokens, position) in [(Purpose::Decode, 1, POSITION), (Purpose::Prefill, rows, 0), (Purpose::Loss, rows, 0)]
         {
-            let outline = outline(&**architecture, purpose, tokens, device.caps())?;
+            let outline = outline(&*architecture, purpose, tokens, device.caps())?;
             let room = outline.plan.input("ids").map_or(1, |port| port.operand.desc.rows());
             shapes.add(kernels::of_graph(&outline.fused, &kernels::step(position, room as u32)));
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::DeviceError;
 use crate::caps::Caps;
 use crate::kernels::Launch;
-use crate::shader::{self, Access, Linked};
+use crate::shader::{self, Access, Compiler, Linked};
 use crate::step::{MAX_SEQUENCES, Part, Sequence, StepHead};
 
 /// What was asked of a device.
@@ -23,6 +23,8 @@ pub struct Counters {
     pub bytes_up: u64,
     /// Bytes that the host read.
     pub bytes_down: u64,
+    /// Bytes of the buffers that were made, whether they are still there or not.
+    pub bytes_made: u64,
 }
 
 /// [`Counters`] that count.
@@ -33,6 +35,7 @@ pub(crate) struct CounterCells {
     pub(crate) submits: AtomicU64,
     pub(crate) bytes_up: AtomicU64,
     pub(crate) bytes_down: AtomicU64,
+    pub(crate) bytes_made: AtomicU64,
 }
 
 impl CounterCells {
@@ -48,6 +51,7 @@ impl CounterCells {
             submits: get(&self.submits),
             bytes_up: get(&self.bytes_up),
             bytes_down: get(&self.bytes_down),
+            bytes_made: get(&self.bytes_made),
         }
     }
 }
@@ -99,9 +103,19 @@ impl Gpu {
             required_limits: limits,
             ..Default::default()
         };
-        let opened = adapter.request_device(&descriptor).await;
+        #[cfg(not(target_arch = "wasm32"))]
+        let opened = adapter.request_device(&descriptor);
+        #[cfg(target_arch = "wasm32")]
+        let (opened, subgroups) = super::web::with_subgroups(|| adapter.request_device(&descriptor));
+        let opened = opened.await;
         let (device, queue) = opened.map_err(|e| DeviceError::Refused { adapter: info.name, reason: e.to_string() })?;
-        Ok(Gpu::adopt(device, queue))
+        let gpu = Gpu::adopt(device, queue);
+        #[cfg(target_arch = "wasm32")]
+        let gpu = {
+            let subgroups = subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size));
+            Gpu { caps: Caps { subgroups, ..gpu.caps }, ..gpu }
+        };
+        Ok(gpu)
     }
 
     pub(super) fn adopt(device: wgpu::Device, queue: wgpu::Queue) -> Gpu {
@@ -195,6 +209,7 @@ impl Gpu {
     /// A zeroed buffer.
     pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, DeviceError> {
         let size = bytes.next_multiple_of(4).max(4);
+        CounterCells::add(&self.counters.bytes_made, size);
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
         let memory = || DeviceError::OutOfMemory { what: label.to_string(), bytes };
         self.scoped(|| self.device.create_buffer(&descriptor), memory, DeviceError::Validation).await
@@ -209,8 +224,8 @@ impl Gpu {
     /// The pipeline of a launch whose operands lie in these groups and bindings; compiled once.
     pub(crate) async fn pipeline(&self, launch: &Launch, places: &[(u32, u32)]) -> Result<Arc<Pipeline>, DeviceError> {
         let name = launch.name();
-        let linked =
-            shader::link(launch, places).map_err(|e| DeviceError::Shader { name: name.clone(), reason: e.to_string() })?;
+        let linked = shader::link(launch, places, Compiler::HERE);
+        let linked = linked.map_err(|e| DeviceError::Shader { name: name.clone(), reason: e.to_string() })?;
         let overrides = launch.overrides.iter().map(|(n, v)| (*n, v.to_bits())).collect();
         let key = (linked, places.to_vec(), overrides);
         if let Some(pipeline) = lock(&self.pipelines).get(&key) {

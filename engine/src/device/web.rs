@@ -1,10 +1,10 @@
-//! What a browser needs otherwise than a system: its event loop must be let run.
+//! What a browser needs otherwise than a system: its event loop must be let run, and it must be asked for what wgpu does not ask for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use js_sys::{Function, Promise, Reflect};
+use js_sys::{Array, Function, Object, Promise, Proxy, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::MessageChannel;
@@ -67,4 +67,49 @@ pub(super) async fn sleep(milliseconds: u32) {
         }
     });
     let _ = JsFuture::from(turn).await;
+}
+
+const SUBGROUPS: &str = "subgroups";
+const REQUEST: &str = "requestDevice";
+
+/// Requests a device that has subgroups as well, if its adapter has them; and whether it has. wgpu 30 does not know this feature of browsers, and
+/// keeps the adapter to itself, so `GPUAdapter.requestDevice` is another while `request` runs, which calls it at once.
+pub(super) fn with_subgroups<T>(request: impl FnOnce() -> T) -> (T, bool) {
+    let added = Rc::new(Cell::new(false));
+    let tell = added.clone();
+    let called = Closure::<dyn FnMut(Function, JsValue, Array) -> Result<JsValue, JsValue>>::new(
+        move |original: Function, adapter: JsValue, arguments: Array| {
+            tell.set(add_subgroups(&adapter, &arguments).unwrap_or(false));
+            original.apply(&adapter, &arguments)
+        },
+    );
+    let replaced = replace_request(called.as_ref());
+    let requested = request();
+    if let Ok((adapters, original)) = replaced {
+        // It could be set a moment ago.
+        let _ = Reflect::set(&adapters, &REQUEST.into(), &original);
+    }
+    (requested, added.get())
+}
+
+/// Has `called` called for `requestDevice`, with the original, its `this` and its arguments; gives the object that was changed and the original.
+fn replace_request(called: &JsValue) -> Result<(JsValue, JsValue), JsValue> {
+    let adapters = Reflect::get(&Reflect::get(&js_sys::global(), &"GPUAdapter".into())?, &"prototype".into())?;
+    let original = Reflect::get(&adapters, &REQUEST.into())?;
+    let handler = Object::new();
+    Reflect::set(&handler, &"apply".into(), called)?;
+    Reflect::set(&adapters, &REQUEST.into(), &Proxy::new(&original, &handler))?;
+    Ok((adapters, original))
+}
+
+/// Adds subgroups to the features that a request's arguments name; whether the adapter has them.
+fn add_subgroups(adapter: &JsValue, arguments: &Array) -> Result<bool, JsValue> {
+    let features = Reflect::get(adapter, &"features".into())?;
+    let has: Function = Reflect::get(&features, &"has".into())?.dyn_into()?;
+    if !has.call1(&features, &SUBGROUPS.into())?.is_truthy() {
+        return Ok(false);
+    }
+    let required: Array = Reflect::get(&arguments.get(0), &"requiredFeatures".into())?.dyn_into()?;
+    required.push(&SUBGROUPS.into());
+    Ok(true)
 }

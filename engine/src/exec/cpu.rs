@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use web_time::Instant;
+
+use super::Profile;
 use crate::kernels::{Args, In, Out};
 use crate::plan::{Place, Plan, StateLayout};
 use crate::step::Step;
@@ -35,6 +38,7 @@ impl CpuProgram {
         step: &Step,
         inputs: &[(&str, &[u32])],
         reads: &[(&str, usize)],
+        profile: Option<&Profile>,
     ) -> Vec<Vec<u32>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for port in &self.plan.inputs {
@@ -42,7 +46,7 @@ impl CpuProgram {
                 slots[slot][..words.len()].copy_from_slice(words);
             }
         }
-        for s in &self.plan.steps {
+        for (i, s) in self.plan.steps.iter().enumerate() {
             let (read, written) = s.places.split_at(s.io.inputs.len());
             // Outputs leave their place while the kernel runs; the planner never reads a buffer that a step writes.
             let mut taken: Vec<Vec<u32>> = written.iter().map(|p| std::mem::take(self.words(&mut slots, states, *p))).collect();
@@ -55,7 +59,11 @@ impl CpuProgram {
             };
             let inputs = read.iter().zip(&s.io.inputs).map(|(p, operand)| In { operand, words: view(p) }).collect();
             let outputs = taken.iter_mut().zip(&s.io.outputs).map(|(words, operand)| Out { operand, words }).collect();
+            let start = profile.map(|_| Instant::now());
             s.op.kernel().reference(&mut Args { step, part: s.part, inputs, outputs });
+            if let (Some(profile), Some(start)) = (profile, start) {
+                profile.note(&self.plan, i, step, start);
+            }
             for (place, words) in written.iter().zip(taken) {
                 *self.words(&mut slots, states, *place) = words;
             }

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Piece;
+use super::{Piece, Profile};
 use crate::device::Pipeline;
-use crate::device::{DeviceError, Gpu, STEP_BYTES, count};
+use crate::device::{DeviceError, Gpu, STEP_BYTES, Stamps, count};
 use crate::plan::{Place, Plan, StateLayout, StatePart, StatePlace};
 use crate::step::{Part, Step};
 
@@ -41,6 +41,11 @@ impl GpuStates {
 
     pub(super) fn copy(&mut self, from: &wgpu::Buffer, offset: u64, part: &StatePart, to: u64, bytes: u64) {
         self.encode(|e| e.copy_buffer_to_buffer(from, offset, &self.buffers[part.buffer], part.offset + to, bytes));
+    }
+
+    /// The other way round.
+    pub(super) fn copy_out(&self, part: &StatePart, from: u64, target: &wgpu::Buffer, to: u64, bytes: u64) {
+        self.encode(|e| e.copy_buffer_to_buffer(&self.buffers[part.buffer], part.offset + from, target, to, bytes));
     }
 
     pub(super) fn write(&mut self, part: &StatePart, to: u64, words: &[u32]) {
@@ -238,23 +243,54 @@ impl GpuProgram {
 
     /// Encodes a run into a pass, and says how many dispatches it was.
     pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, state_groups: &[Option<wgpu::BindGroup>], step: &Step) -> u64 {
-        let mut dispatches = 0;
-        for ((planned, ready), state_group) in self.plan.steps.iter().zip(&self.steps).zip(state_groups) {
-            let [x, y] = planned.launch.grid.folded(step, planned.part, self.plan.caps.workgroups_axis);
-            if x == 0 {
+        (0..self.steps.len()).map(|i| u64::from(self.encode_step(pass, state_groups, step, i))).sum()
+    }
+
+    /// Encodes one step, unless this run has nothing for it.
+    fn encode_step(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        state_groups: &[Option<wgpu::BindGroup>],
+        step: &Step,
+        i: usize,
+    ) -> bool {
+        let (planned, ready) = (&self.plan.steps[i], &self.steps[i]);
+        let [x, y] = planned.launch.grid.folded(step, planned.part, self.plan.caps.workgroups_axis);
+        if x == 0 {
+            return false;
+        }
+        pass.set_pipeline(&ready.pipeline.pipeline);
+        for (i, group) in ready.groups.iter().chain([&state_groups[i]]).enumerate() {
+            if let Some(group) = group {
+                pass.set_bind_group(i as u32, group, &[]);
+            }
+        }
+        pass.set_bind_group(3, &self.step_group, &[ready.part_offset]);
+        pass.dispatch_workgroups(x, y, 1);
+        true
+    }
+
+    /// Encodes a run with a pass for each step, between stamps.
+    fn encode_stamped(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        state_groups: &[Option<wgpu::BindGroup>],
+        step: &Step,
+        stamps: &Stamps,
+    ) -> Vec<usize> {
+        let mut encoded = Vec::new();
+        for i in 0..self.steps.len() {
+            let grid = self.plan.steps[i].launch.grid.folded(step, self.plan.steps[i].part, self.plan.caps.workgroups_axis);
+            if grid[0] == 0 {
                 continue;
             }
-            pass.set_pipeline(&ready.pipeline.pipeline);
-            for (i, group) in ready.groups.iter().chain([state_group]).enumerate() {
-                if let Some(group) = group {
-                    pass.set_bind_group(i as u32, group, &[]);
-                }
-            }
-            pass.set_bind_group(3, &self.step_group, &[ready.part_offset]);
-            pass.dispatch_workgroups(x, y, 1);
-            dispatches += 1;
+            let timestamp_writes = Some(stamps.around(encoded.len()));
+            let label = Some(self.plan.steps[i].label.as_str());
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes });
+            self.encode_step(&mut pass, state_groups, step, i);
+            encoded.push(i);
         }
-        dispatches
+        encoded
     }
 
     pub(super) fn run(
@@ -263,6 +299,7 @@ impl GpuProgram {
         step: &Step,
         inputs: &[(&str, &[u32])],
         reads: &[(&str, usize)],
+        profile: Option<&Profile>,
     ) -> Result<GpuRun, DeviceError> {
         let gpu = &self.gpu;
         for port in &self.plan.inputs {
@@ -273,12 +310,22 @@ impl GpuProgram {
         self.write_step(step);
         let state_groups = self.state_groups(states);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            let dispatches = self.encode(&mut pass, &state_groups, step);
-            count(&gpu.counters.dispatches, dispatches);
-            count(&gpu.counters.passes, 1);
-        }
+        let stamped = profile.and_then(|profile| Some((profile, gpu.stamps(self.steps.len())?)));
+        let (dispatches, passes) = match stamped {
+            Some((profile, stamps)) => {
+                let steps = self.encode_stamped(&mut encoder, &state_groups, step, &stamps);
+                let n = steps.len() as u64;
+                stamps.resolve(&mut encoder);
+                profile.wait_for(gpu, stamps, &self.plan, step, steps);
+                (n, n)
+            }
+            None => {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                (self.encode(&mut pass, &state_groups, step), 1)
+            }
+        };
+        count(&gpu.counters.dispatches, dispatches);
+        count(&gpu.counters.passes, passes);
         let total: u64 = reads.iter().map(|r| r.1 as u64 * 4).sum();
         let staging = if total == 0 { None } else { Some(self.take_staging(total)) };
         let mut at = 0;
@@ -299,7 +346,8 @@ impl GpuProgram {
         count(&gpu.counters.submits, 1);
         gpu.check()?;
         let lengths = reads.iter().map(|r| r.1).collect();
-        Ok(GpuRun { gpu: gpu.clone(), staging, pool: self.staging.clone(), total, lengths })
+        let profile = profile.cloned();
+        Ok(GpuRun { gpu: gpu.clone(), staging, pool: self.staging.clone(), total, lengths, profile })
     }
 
     /// A staging buffer of at least `bytes`, kept from an earlier run where one fits.
@@ -308,6 +356,7 @@ impl GpuProgram {
         if let Some(i) = pool.iter().position(|b| b.size() >= bytes) {
             return pool.swap_remove(i);
         }
+        count(&self.gpu.counters.bytes_made, bytes);
         self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size: bytes,
@@ -324,10 +373,14 @@ pub(super) struct GpuRun {
     pool: Arc<Mutex<Vec<wgpu::Buffer>>>,
     total: u64,
     lengths: Vec<usize>,
+    profile: Option<Profile>,
 }
 
 impl GpuRun {
     pub(super) async fn finish(self) -> Result<Vec<Vec<u32>>, DeviceError> {
+        if let Some(profile) = self.profile.as_ref().filter(|profile| profile.is_full()) {
+            profile.collect().await?;
+        }
         let Some(staging) = self.staging else {
             return self.gpu.wait().await.map(|()| vec![Vec::new(); self.lengths.len()]);
         };

@@ -102,6 +102,11 @@ impl Batch {
         Ok(())
     }
 
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// Tokens that each sequence has taken.
     pub fn positions(&self) -> &[u32] {
         &self.positions
@@ -113,6 +118,21 @@ impl Batch {
         self.states.reset(program.plan(), &self.on.weights);
         self.positions.fill(0);
         Ok(())
+    }
+
+    /// Stands at a position without having read anything, for measuring what a token takes there: states are as at the start, and a cache of keys and
+    /// values has what it happened to hold. `position` begins a mini-batch.
+    pub async fn stand_at(&mut self, position: usize) -> Result<(), Error> {
+        let unit = self.model.architecture().chunk();
+        if !position.is_multiple_of(unit) {
+            let wanted = format!("a multiple of {unit}, where a mini-batch begins");
+            return Err(Error::Position { found: position, wanted });
+        }
+        let now = u32::try_from(position).map_err(|_| Error::Full(u32::MAX))?;
+        self.reset().await?;
+        self.make_room(std::iter::repeat_n(position, self.positions.len())).await?;
+        self.positions.fill(now);
+        Ok(self.on.weights.flush().await?)
     }
 
     /// Takes each sequence's tokens in.

@@ -1,21 +1,21 @@
 //! A model on a device: its weights, and the programs that its sessions share.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
 use super::programs::{self, Purpose, START_CONTEXT, USUAL_CONTEXT};
+use super::weights::{self, Memory, Origin};
 use super::{Batch, Session};
 use crate::device::Device;
 use crate::error::Error;
 use crate::exec::{Program, Weights};
-use crate::graph::Weight;
 use crate::kernels::rope::MAX_POSITIONS;
-use crate::load::{self, Checkpoint, LoadError, Opened};
+use crate::load::{self, LoadError, Opened};
 use crate::models::{self, Architecture, Capacity};
-use crate::plan::{Plan, PlanWeight};
+use crate::plan::Plan;
 use crate::tensor::DType;
 use crate::text::{Template, TextError, Tokenizer};
 
@@ -89,9 +89,6 @@ pub struct LoadOptions<'a> {
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
 
-/// Bytes that are uploaded before they are waited for.
-const UPLOAD: u64 = 64 << 20;
-
 impl Model {
     /// Opens a folder or a weight file and loads it onto a device.
     pub async fn open(path: impl AsRef<Path>, device: &Device) -> Result<Model, Error> {
@@ -99,7 +96,17 @@ impl Model {
     }
 
     /// Loads what [`load::open_path`] or another source found.
-    pub async fn load(opened: Opened, device: &Device, mut options: LoadOptions<'_>) -> Result<Model, Error> {
+    pub async fn load(opened: Opened, device: &Device, options: LoadOptions<'_>) -> Result<Model, Error> {
+        Model::make(opened, None, device, options).await
+    }
+
+    /// A model with random weights, made on the device: for measuring, where no file is. `opened` describes its tensors, none of which is read. The
+    /// same seed makes the same weights everywhere.
+    pub async fn random(opened: Opened, seed: u64, device: &Device, options: LoadOptions<'_>) -> Result<Model, Error> {
+        Model::make(opened, Some(seed), device, options).await
+    }
+
+    async fn make(opened: Opened, seed: Option<u64>, device: &Device, mut options: LoadOptions<'_>) -> Result<Model, Error> {
         let Opened { mut checkpoint, config, tokenizer, generation, tokenizer_config, chat_template } = opened;
         checkpoint.dtype = options.dtype.or(checkpoint.dtype);
         let name = checkpoint.name().to_string();
@@ -134,8 +141,8 @@ impl Model {
         let (tokens, context) = (chunk(&*architecture, device), context_limit.unwrap_or(0));
         let full = Capacity { sequences: 1, tokens, context, cache, probe: false };
         let tokenizer_bytes = tokenizer_bytes.unwrap_or_default();
-        let (loaded, fingerprint) =
-            Loaded::new(&*architecture, &checkpoint, &tokenizer_bytes, device, full, &mut options).await?;
+        let origin = seed.map_or(Origin::Files(&checkpoint), |seed| Origin::Random(&checkpoint, seed));
+        let (loaded, fingerprint) = Loaded::new(&*architecture, origin, &tokenizer_bytes, device, full, &mut options).await?;
         let inner = Inner {
             name,
             architecture,
@@ -157,7 +164,8 @@ impl Model {
         let architecture = models::open(&opened.checkpoint, opened.config.as_ref())?;
         let full = Capacity { tokens: chunk(&*architecture, device), ..self.room(1, self.inner.context_limit.unwrap_or(0)) };
         let tokenizer = opened.tokenizer.unwrap_or_default();
-        let (loaded, found) = Loaded::new(&*architecture, &opened.checkpoint, &tokenizer, device, full, &mut options).await?;
+        let origin = Origin::Files(&opened.checkpoint);
+        let (loaded, found) = Loaded::new(&*architecture, origin, &tokenizer, device, full, &mut options).await?;
         if found != self.inner.fingerprint {
             let (what, wanted) = ("the model's fingerprint", self.inner.fingerprint.clone());
             return Err(LoadError::invalid(opened.checkpoint.name(), what, found, wanted).into());
@@ -224,14 +232,28 @@ impl Model {
 
     /// Room for `needed` positions, in doubling steps up to the limit; 0 where the state does not grow.
     pub(super) fn context_for(&self, needed: usize) -> usize {
-        let steps = needed.max(1).div_ceil(START_CONTEXT).next_power_of_two();
-        self.inner.context_limit.map_or(0, |limit| limit.min(START_CONTEXT.saturating_mul(steps)))
+        self.inner.context_limit.map_or(0, |limit| limit.min(stepped(needed)))
     }
 
     /// The plan of a purpose for this many sequences, as this device runs it while they are short.
     pub fn plan(&self, purpose: Purpose, sequences: usize) -> Result<Plan, Error> {
         let room = self.room(sequences, self.context_for(0));
         Ok(programs::plan(&*self.inner.architecture, purpose, room, self.device().caps())?.0)
+    }
+
+    /// The plan of a run of so many tokens that ends where each sequence has `context` positions, and the tokens that it takes at most.
+    pub(crate) fn plan_at(
+        &self,
+        purpose: Purpose,
+        sequences: usize,
+        tokens: usize,
+        context: usize,
+    ) -> Result<(Plan, usize), Error> {
+        let context = self.inner.context_limit.map_or(0, |_| context);
+        let room = self.room(sequences, context);
+        let wanted = Capacity { tokens: tokens.min(room.tokens), ..room };
+        let (plan, capacity) = programs::plan(&*self.inner.architecture, purpose, wanted, self.device().caps())?;
+        Ok((plan, capacity.tokens))
     }
 
     /// The unfused graph of a purpose for one sequence.
@@ -273,6 +295,27 @@ impl Model {
     }
 }
 
+/// The steps in which a growing state's room doubles.
+fn stepped(needed: usize) -> usize {
+    START_CONTEXT.saturating_mul(needed.max(1).div_ceil(START_CONTEXT).next_power_of_two())
+}
+
+/// Bytes that a model and so many sequences of it will take on a device to read and to write, when they have come as far as `needed` of the positions that
+/// the model is limited to; the error says why they can't.
+pub(crate) fn estimate(
+    architecture: &dyn Architecture,
+    device: &Device,
+    sequences: usize,
+    (needed, limit): (usize, usize),
+    cache: DType,
+) -> Result<Memory, Error> {
+    let context = architecture.context().map_or(0, |_| limit.min(stepped(needed)));
+    let tokens = chunk(architecture, device).max(4 * sequences);
+    let capacity = Capacity { sequences, tokens, context, cache, probe: false };
+    let plan = |purpose| programs::plan(architecture, purpose, capacity, device.caps());
+    Ok(Memory::of(&[plan(Purpose::Prefill)?.0, plan(Purpose::Decode)?.0]))
+}
+
 /// Operations of a chunk on the CPU: about half a second of a small machine, which whoever cancels waits. Every chunk decodes all weights
 /// anew, and with few tokens it does little else.
 const CHUNK_OPERATIONS: f64 = 2e10;
@@ -283,10 +326,10 @@ fn chunk(architecture: &dyn Architecture, device: &Device) -> usize {
 }
 
 impl Loaded {
-    /// Brings a checkpoint's weights to a device, and tells the model's fingerprint. Memory is estimated for a session that is `full`.
+    /// Brings a model's weights to a device, and tells the model's fingerprint. Memory is estimated for a session that is `full`.
     async fn new(
         architecture: &dyn Architecture,
-        checkpoint: &Checkpoint,
+        origin: Origin<'_>,
         tokenizer: &[u8],
         device: &Device,
         full: Capacity,
@@ -296,12 +339,12 @@ impl Loaded {
         for purpose in [Purpose::Prefill, Purpose::Decode, Purpose::Loss] {
             plans.push(programs::plan(architecture, purpose, full, device.caps())?.0);
         }
-        refuse_too_large(&plans, options.memory)?;
+        Memory::of(&plans).within(options.memory)?;
         let operations = plans[0].cost().operations / full.tokens as f64;
         let pace = if device.is_cpu() { ((CHUNK_OPERATIONS / operations) as usize).clamp(16, full.tokens) } else { 16 };
         let mut weights = Weights::new(device);
         let mut hasher = Sha256::new();
-        load_weights(checkpoint, &plans, &mut weights, &mut hasher, &mut options.progress).await?;
+        weights::bring(origin, &plans, &mut weights, &mut hasher, &mut options.progress).await?;
         hasher.update(architecture.family());
         for (size, value) in architecture.sizes() {
             hasher.update(format!("{size}={value};"));
@@ -352,90 +395,4 @@ fn end_tokens(file: &str, config: &serde_json::Value) -> Result<Option<Vec<u32>>
         // A text without its end would run on.
         None => Err(LoadError::invalid(file, "config field eos_token_id", field, "a token id or a list of them")),
     }
-}
-
-/// Whether a weight is that of a norm.
-fn is_norm(weight: &Weight) -> bool {
-    let of_norm = |name: &String| name.contains("norm") && name.ends_with(".weight");
-    matches!(weight, Weight::Tensors { names, .. } if names.iter().all(of_norm))
-}
-
-fn refuse_too_large(plans: &[Plan], memory: Option<u64>) -> Result<(), LoadError> {
-    let Some(had) = memory else { return Ok(()) };
-    let mut seen = BTreeSet::new();
-    let distinct = plans.iter().flat_map(|p| &p.weights).filter(|w| seen.insert((w.label.clone(), w.desc.to_string())));
-    let weights: u64 = distinct.map(|w| w.desc.bytes() as u64).sum();
-    let slots: u64 = plans.iter().map(Plan::slot_bytes).sum();
-    let state = plans.iter().map(|p| p.states.bytes()).max().unwrap_or(0);
-    let needed = weights + slots + state;
-    if needed > had {
-        let what = format!("weights ({weights}), buffers ({slots}) and state ({state})");
-        return Err(LoadError::OutOfMemory { what, needed, had });
-    }
-    Ok(())
-}
-
-async fn load_weights(
-    checkpoint: &Checkpoint,
-    plans: &[Plan],
-    weights: &mut Weights,
-    hasher: &mut Sha256,
-    progress: &mut Option<&mut dyn FnMut(Progress)>,
-) -> Result<(), Error> {
-    let mut wanted: Vec<&PlanWeight> = Vec::new();
-    for weight in plans.iter().flat_map(|p| &p.weights) {
-        if !wanted.iter().any(|w| w.weight == weight.weight && w.desc == weight.desc) {
-            wanted.push(weight);
-        }
-    }
-    // Each file is read from front to back.
-    wanted.sort_by_key(|w| match &w.weight {
-        Weight::Tensors { names, .. } => checkpoint.tensors.get(&names[0]).map_or((0, 0), |info| (info.file, info.offset)),
-        Weight::Constant(_) => (0, 0),
-    });
-    let starts: Vec<&Weight> = plans.iter().flat_map(|p| &p.states.states).filter_map(|s| s.initial.as_ref()).collect();
-    let total = wanted.iter().map(|w| w.desc.bytes() as u64).sum();
-    let (mut loaded, mut waiting) = (0, 0);
-    let mut digests: Vec<(String, Vec<u8>)> = Vec::new();
-    for weight in wanted {
-        // What tells models of the same sizes apart, and is held in f32 whatever the format of the matrices.
-        let tells = starts.contains(&&weight.weight) || is_norm(&weight.weight);
-        let mut digest = Sha256::new();
-        let mut filling = weights.fill(weight).await?;
-        let row_bytes = weight.desc.row_bytes();
-        for (i, part) in weight.parts.iter().enumerate() {
-            let (first, count) = (part.first as usize, part.count as usize);
-            // Half-width pieces widen to twice their size on the way.
-            let piece = (load::PIECE / row_bytes).max(1);
-            for start in (0..count).step_by(piece) {
-                let rows = piece.min(count - start);
-                let words = load::weight_rows(checkpoint, weight, first + start, rows).await?;
-                if tells {
-                    digest.update(bytemuck::cast_slice(&words));
-                }
-                filling.write(i, start * row_bytes, &words);
-                loaded += (rows * row_bytes) as u64;
-                waiting += (rows * row_bytes) as u64;
-                if let Some(progress) = progress {
-                    progress(Progress { loaded, total });
-                }
-            }
-        }
-        filling.finish();
-        if tells {
-            digests.push((weight.label.clone(), digest.finalize().to_vec()));
-        }
-        if waiting >= UPLOAD {
-            weights.flush().await?;
-            waiting = 0;
-        }
-    }
-    weights.flush().await?;
-    digests.sort();
-    digests.dedup();
-    for (label, digest) in digests {
-        hasher.update(label);
-        hasher.update(digest);
-    }
-    Ok(())
 }

@@ -65,6 +65,8 @@ pub enum Fill {
         /// The bound.
         n: u32,
     },
+    /// These words, of a small input of integers.
+    Words([u32; 7]),
 }
 
 impl Fill {
@@ -82,11 +84,15 @@ impl Fill {
             }
             Fill::Constant(value) => value,
             Fill::Below { seed, n } => (hash(seed, i as u32) % n) as f32,
+            Fill::Words(words) => words[i] as f32,
         }
     }
 
     /// The stored words of a whole value.
     pub fn words(&self, desc: &Desc) -> Vec<u32> {
+        if let Fill::Words(words) = self {
+            return words.to_vec();
+        }
         let (width, row_bytes) = (desc.width(), desc.row_bytes());
         let mut words = vec![0u32; desc.bytes().div_ceil(4)];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);

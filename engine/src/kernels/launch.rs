@@ -89,7 +89,7 @@ pub struct Launch {
     pub file: &'static str,
     /// The shader's name of each operand, in binding order.
     pub bindings: Vec<&'static str>,
-    /// Language features that the shader asks for by name: `f16`.
+    /// Language extensions that the shader uses, which the device must have: `f16`, `subgroups`.
     pub enables: Vec<&'static str>,
     /// Shared files and the fillings of the shader's holes, `shaders/parts/<part>.wgsl`.
     pub parts: Vec<&'static str>,
@@ -124,9 +124,9 @@ impl Launch {
         self
     }
 
-    /// Asks for a language feature.
-    pub fn enable(mut self, feature: &'static str) -> Launch {
-        self.enables.push(feature);
+    /// Says that the shader uses a language extension.
+    pub fn enable(mut self, extension: &'static str) -> Launch {
+        self.enables.push(extension);
         self
     }
 

@@ -55,24 +55,43 @@ fn most_blocks(rows: usize) -> usize {
     if rows > ROWS { 2 } else { 1 }
 }
 
+/// Quads in a workgroup of the variant that uses them, and rows and columns that each computes.
+const QUADS: usize = 16;
+const QUAD: usize = 16;
+
+/// Invocations in the largest subgroup of a device where a workgroup's memory is no faster than any other: the vector units of CPUs, for which
+/// SwiftShader compiles, and the first Bifrost GPUs. Copying a tile there first only costs.
+const NARROW: u32 = 4;
+
 impl Matmul {
-    fn tile(&self, io: &Io, row_blocks: usize) -> Launch {
+    /// A launch of a file whose workgroups compute so many rows and columns.
+    fn launch(&self, io: &Io, file: &'static str, rows: usize, columns: usize) -> Launch {
         let (x, w, y) = (&io.inputs[0], &io.inputs[1], &io.outputs[0]);
         let grid = Grid(vec![
-            Extent::new(Live::Part, COLUMNS as u32),
-            Extent::new(Live::of(x.desc.axis, x.desc.rows()), (ROWS * row_blocks) as u32),
+            Extent::new(Live::Part, columns as u32),
+            Extent::new(Live::of(x.desc.axis, x.desc.rows()), rows as u32),
         ]);
-        with_weight(Launch::new("matmul", grid), w)
+        with_weight(Launch::new(file, grid), w)
             .bind(&["x", "w", "y"])
             .part(row_format(x))
             .part(if self.residual { "store_residual" } else { "store_plain" })
-            .constant("ROW_BLOCKS", row_blocks)
             .size("K", x.desc.width())
             .size("N", y.desc.width())
             .size("ROWS", x.desc.rows())
             .size("AXIS", x.desc.axis as usize)
             .size("X_STRIDE", x.stride)
             .size("X_OFFSET", x.offset)
+    }
+
+    fn tile(&self, io: &Io, row_blocks: usize) -> Launch {
+        self.launch(io, "matmul", ROWS * row_blocks, COLUMNS).constant("ROW_BLOCKS", row_blocks)
+    }
+
+    /// The quads lie below each other as far as there are rows for them, in a square at most.
+    fn quads(&self, io: &Io) -> Launch {
+        let down = io.inputs[0].desc.rows().div_ceil(QUAD).next_power_of_two().min(QUADS.isqrt());
+        let (rows, columns) = (QUAD * down, QUAD * QUADS / down);
+        self.launch(io, "matmul_subgroup", rows, columns).constant("QUADS_DOWN", down).enable("subgroups")
     }
 }
 
@@ -94,8 +113,14 @@ impl Kernel for Matmul {
         input == 0
     }
 
-    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        (1..=most_blocks(io.inputs[0].desc.rows())).rev().map(|row_blocks| self.tile(io, row_blocks)).collect()
+    fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
+        let blocks = (1..=most_blocks(io.inputs[0].desc.rows())).rev();
+        let mut variants: Vec<_> = blocks.map(|row_blocks| self.tile(io, row_blocks)).collect();
+        if let Some((_, largest)) = caps.subgroups {
+            let at = if largest <= NARROW { 0 } else { variants.len() };
+            variants.insert(at, self.quads(io));
+        }
+        variants
     }
 
     fn reference(&self, args: &mut Args<'_>) {

@@ -14,6 +14,42 @@ pub fn matrix_type(name: &str, wanted: DType, columns: usize) -> DType {
     if MATRICES.iter().any(|end| name.ends_with(end)) { wanted.whole(columns) } else { DType::F32 }
 }
 
+/// A tensor's place in the buffer of a planned weight.
+pub(crate) struct TensorPlace<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Its description.
+    pub(crate) info: &'a TensorInfo,
+    /// The first row of the buffer that it fills, and how many.
+    pub(crate) rows: (usize, usize),
+    /// The first column, and how many.
+    pub(crate) columns: (usize, usize),
+}
+
+/// Where the tensors of a planned weight lie in its buffer; none for a constant.
+pub(crate) fn places<'a>(checkpoint: &'a Checkpoint, weight: &'a PlanWeight) -> Result<Vec<TensorPlace<'a>>, LoadError> {
+    let Weight::Tensors { names, pack } = &weight.weight else { return Ok(Vec::new()) };
+    let (height, width) = (weight.desc.rows(), weight.desc.width());
+    let (mut row, mut column) = (0, 0);
+    let mut places = Vec::new();
+    for name in names {
+        let info = checkpoint.tensors.get(name);
+        let info = info.ok_or_else(|| LoadError::MissingTensor { file: checkpoint.name().into(), name: name.clone() })?;
+        let (rows, columns) = match pack {
+            Pack::Stacked if info.len() % width == 0 => (info.len() / width, width),
+            // Small vectors end to end in one row.
+            Pack::Stacked => (1, info.len()),
+            Pack::Joined => (height, info.len() / height),
+        };
+        places.push(TensorPlace { name, info, rows: (row, rows), columns: (column, columns) });
+        match pack {
+            Pack::Stacked if height > 1 => row += rows,
+            _ => column += columns,
+        }
+    }
+    Ok(places)
+}
+
 /// The words of rows `first .. first + count` of a planned weight, converted from the checkpoint.
 pub async fn weight_rows(
     checkpoint: &Checkpoint,
@@ -22,37 +58,18 @@ pub async fn weight_rows(
     count: usize,
 ) -> Result<Vec<u32>, LoadError> {
     let desc = &weight.desc;
-    let (width, row_bytes) = (desc.width(), desc.row_bytes());
+    let row_bytes = desc.row_bytes();
+    if let Weight::Constant(words) = &weight.weight {
+        return Ok(words[first * desc.width()..(first + count) * desc.width()].to_vec());
+    }
     let mut bytes = vec![0u8; (count * row_bytes).next_multiple_of(4)];
-    match &weight.weight {
-        Weight::Constant(words) => return Ok(words[first * width..(first + count) * width].to_vec()),
-        Weight::Tensors { names, pack } => {
-            // Where each tensor's rows of the buffer start, and the columns that it fills.
-            let (mut row, mut column) = (0, 0);
-            for name in names {
-                let info = checkpoint.tensors.get(name);
-                let info = info.ok_or_else(|| LoadError::MissingTensor { file: checkpoint.name().into(), name: name.clone() })?;
-                let (tensor_rows, tensor_width) = match pack {
-                    Pack::Stacked if info.len() % width == 0 => (info.len() / width, width),
-                    // Small vectors end to end in one row.
-                    Pack::Stacked => (1, info.len()),
-                    Pack::Joined => (desc.rows(), info.len() / desc.rows()),
-                };
-                let in_one_row = *pack == Pack::Stacked && desc.rows() == 1;
-                let (from, to) = (first.max(row), (first + count).min(row + tensor_rows));
-                if from < to {
-                    let (start, len) = ((from - row) * tensor_width, (to - from) * tensor_width);
-                    let data = read_as(checkpoint, name, info, desc.dtype, start, len).await?;
-                    for (i, source) in data.chunks(desc.dtype.bytes_of(tensor_width)).enumerate() {
-                        let place = (from - first + i) * row_bytes;
-                        store(desc.dtype, source, &mut bytes[place + desc.dtype.bytes_of(column)..place + row_bytes]);
-                    }
-                }
-                match pack {
-                    Pack::Stacked if in_one_row => column += tensor_width,
-                    Pack::Stacked => row += tensor_rows,
-                    Pack::Joined => column += tensor_width,
-                }
+    for TensorPlace { name, info, rows: (row, rows), columns: (column, columns) } in places(checkpoint, weight)? {
+        let (from, to) = (first.max(row), (first + count).min(row + rows));
+        if from < to {
+            let data = read_as(checkpoint, name, info, desc.dtype, (from - row) * columns, (to - from) * columns).await?;
+            for (i, source) in data.chunks(desc.dtype.bytes_of(columns)).enumerate() {
+                let place = (from - first + i) * row_bytes;
+                store(desc.dtype, source, &mut bytes[place + desc.dtype.bytes_of(column)..place + row_bytes]);
             }
         }
     }

@@ -47,6 +47,7 @@ pub async fn tune(
     if device.is_cpu() {
         return Ok(tuning);
     }
+    let device = &device.without_profile();
     let start = Instant::now();
     let checks = checks(device.caps(), &unknown(device.caps(), plans), effort);
     let steps = if effort == Effort::Once { untimed(device, plans) } else { Vec::new() };

@@ -15,6 +15,7 @@ use crate::args::{Args, Eval};
 use crate::commands::{check_writable, print_json};
 use crate::interrupt::Interrupt;
 use crate::open;
+use crate::profile::ProfileLine;
 use crate::progress;
 
 mod figure;
@@ -44,13 +45,15 @@ struct Results<'a> {
     device: &'a str,
     interrupted: bool,
     results: &'a [Row],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    profile: &'a [ProfileLine],
 }
 
 pub(crate) async fn run(args: &Args, options: &Eval) -> anyhow::Result<Ended> {
     for file in [&options.csv, &options.svg].into_iter().flatten() {
         check_writable(file)?;
     }
-    let device = open::device(args).await?;
+    let (device, profiler) = options.profiling.start(open::device(args).await?)?;
     let interrupt = Interrupt::new()?;
     let corpora: Vec<&[PathBuf]> = if options.each { options.files.chunks(1).collect() } else { vec![&options.files] };
     let (mut rows, mut passages) = (Vec::new(), Vec::new());
@@ -69,10 +72,14 @@ pub(crate) async fn run(args: &Args, options: &Eval) -> anyhow::Result<Ended> {
             interrupted |= measure(args, options, &model, &label, corpus, &interrupt, &mut rows).await?;
         }
     }
+    let profile = match profiler {
+        Some(profiler) => profiler.finish(args).await?,
+        None => Vec::new(),
+    };
     if options.memory {
-        memory::show(args, options, device.name(), interrupted, &passages)?;
+        memory::show(args, options, device.name(), interrupted, &passages, &profile)?;
     } else {
-        show(args, options, device.name(), interrupted, &rows)?;
+        show(args, options, device.name(), interrupted, &rows, &profile)?;
     }
     Ok(if interrupted { Ended::Interrupted } else { Ended::Normally })
 }
@@ -190,7 +197,14 @@ fn name(files: &[PathBuf]) -> String {
     }
 }
 
-fn show(args: &Args, options: &Eval, device: &str, interrupted: bool, rows: &[Row]) -> anyhow::Result<()> {
+fn show(
+    args: &Args,
+    options: &Eval,
+    device: &str,
+    interrupted: bool,
+    rows: &[Row],
+    profile: &[ProfileLine],
+) -> anyhow::Result<()> {
     if rows.is_empty() {
         bail!("interrupted before anything was measured");
     }
@@ -201,7 +215,7 @@ fn show(args: &Args, options: &Eval, device: &str, interrupted: bool, rows: &[Ro
         std::fs::write(file, figure::draw(rows)?).with_context(|| file.display().to_string())?;
     }
     if args.json {
-        return print_json(&Results { device, interrupted, results: rows });
+        return print_json(&Results { device, interrupted, results: rows, profile });
     }
     let mut out = std::io::stdout().lock();
     for row in rows {

@@ -13,6 +13,7 @@ use crate::args::{Args, Generate};
 use crate::commands::{check_writable, print_json, save};
 use crate::interrupt::Interrupt;
 use crate::open;
+use crate::profile::ProfileLine;
 use crate::progress;
 
 /// Tokens of the prompt between two steps of the progress bar.
@@ -24,7 +25,7 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
     if prompt.is_none() && options.load_state.is_none() {
         bail!("no prompt: give it as an argument, with --file or on stdin");
     }
-    let device = open::device(args).await?;
+    let (device, profiler) = options.profiling.start(open::device(args).await?)?;
     let model = open::model(args, &device).await?;
     let mut session = model.session().await?;
     if let Some(file) = &options.load_state {
@@ -67,6 +68,10 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
     if let Some(file) = &options.save_state {
         save(file, &session.snapshot().await?)?;
     }
+    let profile = match profiler {
+        Some(profiler) => profiler.finish(args).await?,
+        None => Vec::new(),
+    };
     let summary = Summary {
         finish,
         device: device.name(),
@@ -78,6 +83,7 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
         decode_seconds,
         prefill_tokens_per_second: ids.len() as f64 / prefill_seconds,
         decode_tokens_per_second: usage.tokens as f64 / decode_seconds,
+        profile,
     };
     if args.json {
         print_json(&summary)?;
@@ -104,6 +110,8 @@ struct Summary<'a> {
     decode_seconds: f64,
     prefill_tokens_per_second: f64,
     decode_tokens_per_second: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profile: Vec<ProfileLine>,
 }
 
 /// Reads the prompt. Whether the user interrupted it.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fastweight::bench::results::{Results, Section, Settings, System};
-use fastweight::bench::{BenchError, Observer, Surroundings, run as measure};
+use fastweight::bench::tables;
+use fastweight::bench::{BenchError, ModelOptions, Observer, Surroundings, run as measure};
 use indicatif::ProgressBar;
 
 use crate::Ended;
 use crate::args::Args;
 use crate::args::bench::Measure;
-use crate::commands::{check_writable, save};
+use crate::commands::{bytes, check_writable, save};
 use crate::interrupt::Interrupt;
 use crate::{open, progress};
 
@@ -25,6 +26,20 @@ struct Watching<'a> {
     out: Option<&'a Path>,
     /// Why the file could not be written.
     unwritten: Option<anyhow::Error>,
+    quiet: bool,
+    process: sysinfo::System,
+    /// Bytes that the program held at each report.
+    resident: Vec<u64>,
+}
+
+impl Watching<'_> {
+    /// Looks at how much memory the program holds.
+    fn look(&mut self) {
+        let Ok(id) = sysinfo::get_current_pid() else { return };
+        let only = sysinfo::ProcessRefreshKind::nothing().with_memory();
+        self.process.refresh_processes_specifics(sysinfo::ProcessesToUpdate::Some(&[id]), false, only);
+        self.resident.extend(self.process.process(id).map(|process| process.memory()));
+    }
 }
 
 impl Observer for Watching<'_> {
@@ -33,6 +48,13 @@ impl Observer for Watching<'_> {
         self.bar.set_length(STEPS as u64);
         self.bar.set_position((done * STEPS) as u64);
         self.bar.set_message(what.to_string());
+        self.look();
+    }
+
+    fn note(&mut self, text: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
     }
 
     fn cancelled(&self) -> bool {
@@ -46,7 +68,13 @@ impl Observer for Watching<'_> {
     }
 }
 
-pub(crate) async fn run(args: &Args, options: &Measure, sections: &[Section]) -> anyhow::Result<Ended> {
+/// Measures `sections`; `choose` may change which models are usual.
+pub(crate) async fn run(
+    args: &Args,
+    options: &Measure,
+    sections: &[Section],
+    choose: impl FnOnce(&mut ModelOptions),
+) -> anyhow::Result<Ended> {
     if let Some(out) = &options.out {
         check_writable(out)?;
     }
@@ -65,18 +93,57 @@ pub(crate) async fn run(args: &Args, options: &Measure, sections: &[Section]) ->
         interrupt: Interrupt::new()?,
         out: options.out.as_deref(),
         unwritten: None,
+        quiet: args.quiet,
+        process: sysinfo::System::new(),
+        resident: Vec::new(),
     };
-    let (results, error) = measure(&device, surroundings, &settings, sections, &[], &mut watching).await;
+    let mut models = ModelOptions::usual(&device, settings.quick);
+    models.memory = open::memory(&device);
+    models.dtype = args.dtype.unwrap_or(models.dtype);
+    choose(&mut models);
+    let (results, error) = measure(&device, surroundings, &settings, sections, &models, &mut watching).await;
     watching.bar.finish_and_clear();
+    if sections == [Section::Long] {
+        let most = |of: &[u64]| bytes(of.iter().copied().max().unwrap_or_default());
+        let (first, second) = watching.resident.split_at(watching.resident.len() / 2);
+        let held =
+            format!("memory that the program held: {} at most in the first half, {} in the second", most(first), most(second));
+        watching.note(&held);
+    }
     watching.partial(&results);
     if let Some(error) = watching.unwritten {
         return Err(error);
     }
-    print!("{}", results.to_json());
+    super::print_rows(args, &options.rows, &tables::rows(&results))?;
+    if !args.quiet {
+        conclude(&results, options.out.as_deref());
+    }
     match error {
         None => Ok(Ended::Normally),
         Some(BenchError::Cancelled) => Ok(Ended::Interrupted),
         Some(error) => Err(error.into()),
+    }
+}
+
+/// Says how far the results can be trusted, and what can be done with them.
+fn conclude(results: &Results, out: Option<&Path>) {
+    for reason in &results.invalid {
+        eprintln!("not valid: {reason}");
+    }
+    let flagged = results.measurements.iter().filter(|m| m.flagged).count();
+    if flagged > 0 {
+        eprintln!(
+            "{flagged} of {} figures are flagged: the machine's speed changed by more than 5 % meanwhile",
+            results.measurements.len()
+        );
+    }
+    match out {
+        Some(out) => eprintln!(
+            "results: {}; to share them, add the file to the folder results of {} (its README says how)",
+            out.display(),
+            env!("CARGO_PKG_REPOSITORY")
+        ),
+        None => eprintln!("with --out FILE the results are kept, to be compared, drawn (`fastweight bench report`) and shared"),
     }
 }
 

@@ -14,6 +14,7 @@ use super::{pieces, settings, with_error, with_learning};
 use crate::args::{Args, Eval};
 use crate::commands::print_json;
 use crate::interrupt::Interrupt;
+use crate::profile::ProfileLine;
 use crate::progress;
 
 /// One model with one setting.
@@ -39,6 +40,8 @@ struct Results<'a> {
     #[serde(flatten)]
     passages: Passages,
     results: &'a [Row],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    profile: &'a [ProfileLine],
 }
 
 /// Measures a model, each setting on the same passages. Whether the user interrupted it.
@@ -94,7 +97,14 @@ pub(super) async fn measure(
     Ok(false)
 }
 
-pub(super) fn show(args: &Args, options: &Eval, device: &str, interrupted: bool, rows: &[Row]) -> anyhow::Result<()> {
+pub(super) fn show(
+    args: &Args,
+    options: &Eval,
+    device: &str,
+    interrupted: bool,
+    rows: &[Row],
+    profile: &[ProfileLine],
+) -> anyhow::Result<()> {
     if rows.is_empty() {
         bail!("interrupted before anything was measured");
     }
@@ -104,7 +114,7 @@ pub(super) fn show(args: &Args, options: &Eval, device: &str, interrupted: bool,
     let passages = Passages { context: options.context, passage: options.passage };
     if args.json {
         let texts = options.files.iter().map(|f| f.display().to_string()).collect();
-        return print_json(&Results { device, interrupted, texts, passages, results: rows });
+        return print_json(&Results { device, interrupted, texts, passages, results: rows, profile });
     }
     let mut out = std::io::stdout().lock();
     for row in rows {

@@ -1,0 +1,226 @@
+//! The inner step token by token (primal form) against mini-batches (dual form): the same function, by the kernels alone.
+
+use std::sync::Arc;
+
+use web_time::Instant;
+
+use super::bed::{Bed, Planned, unmeasured};
+use super::ceilings::finish;
+use super::models::ModelOptions;
+use super::results::{Measurement, Section, Settings, Work};
+use super::sampling::Course;
+use super::sizes::Family;
+use super::{BenchError, Observer};
+use crate::device::Device;
+use crate::exec::{Program, States, Weights};
+use crate::kernels::ttt_linear::TttLinear;
+use crate::kernels::ttt_mlp::TttMlp;
+use crate::kernels::{Case, CaseInput, Cost, Fill, Geometry, Op, Role};
+use crate::step::{Sequence, Step};
+use crate::tensor::{DType, Desc};
+use crate::verify;
+
+/// Tokens of a mini-batch.
+const MINI_BATCHES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+
+/// Tokens of a run: whole mini-batches of every length.
+const TOKENS: usize = 256;
+const QUICK_TOKENS: usize = 64;
+
+/// A TTT layer of a family.
+#[derive(Debug, Clone, Copy)]
+struct Layer {
+    family: Family,
+    geometry: Geometry,
+}
+
+impl Layer {
+    fn op(&self) -> Op {
+        let geometry = self.geometry;
+        match self.family {
+            Family::TttMlp => TttMlp { geometry, probe: false }.into(),
+            _ => TttLinear { geometry, probe: false }.into(),
+        }
+    }
+
+    /// Elements of a head's fast weights, and of an open row.
+    fn lengths(&self) -> (usize, usize) {
+        match self.family {
+            Family::TttMlp => (TttMlp::fast_len(&self.geometry), TttMlp::row_len(&self.geometry)),
+            _ => (TttLinear::fast_len(&self.geometry), TttLinear::row_len(&self.geometry)),
+        }
+    }
+
+    /// The shaders of both forms.
+    fn files(&self) -> [(&'static str, &'static str); 2] {
+        match self.family {
+            Family::TttMlp => [("dual", "ttt_mlp"), ("primal", "ttt_mlp_rows")],
+            _ => [("dual", "ttt_linear"), ("primal", "ttt_linear_rows")],
+        }
+    }
+
+    /// A run over `tokens` tokens of one sequence.
+    fn case(&self, tokens: usize) -> Case {
+        let g = self.geometry;
+        let (fast, row) = self.lengths();
+        let rows = |width, fill| CaseInput::activation(Desc::tokens(tokens, width), fill);
+        let state = |width, fill| CaseInput::state(Desc::fixed(DType::F32, &[g.heads, width]), fill);
+        let inputs = vec![
+            rows(2 * g.width(), Fill::uniform(1, 0.3)),
+            rows(g.width(), Fill::uniform(2, 0.3)),
+            rows(g.heads, Fill::Uniform { seed: 3, base: 0.008, amplitude: 0.008 }),
+            CaseInput::weight(Desc::fixed(DType::F32, &[g.params_len()]), Fill::Uniform { seed: 4, base: 0.5, amplitude: 0.5 }),
+            state(fast, Fill::uniform(5, 0.03)),
+            state(g.mini_batch * row, Fill::Constant(0.0)),
+        ];
+        Case::new("", self.op(), tokens, inputs).bound(1e-3)
+    }
+
+    /// Bytes of state that a form moves for a token: the fast weights as often as it passes through them, and at the end of a mini-batch back and forth; each open row once
+    /// when it is made, once for every later pass over the mini-batch, and once at its end.
+    fn state_moved(&self, form: &str) -> f64 {
+        let b = self.geometry.mini_batch;
+        // Rows of a pass (kernels::ttt_linear, kernels::ttt_mlp), and passes: k and q together through W; k and q through W1, x2, h2 and x̄2 through W2.
+        let (chunk, passes) = match self.family {
+            Family::TttMlp => (if self.geometry.head_dim <= 64 { 8 } else { 4 }, 2.5),
+            _ => (if self.geometry.head_dim <= 64 { 16 } else { 8 }, 1.0),
+        };
+        let chunk = if form == "primal" { 1 } else { chunk };
+        let chunks = b.div_ceil(chunk) as f64;
+        let (fast, row) = self.lengths();
+        let fast = (passes * chunks + 2.0) / b as f64 * fast as f64;
+        let open = (2.0 + (chunks + 1.0) / 2.0) * row as f64;
+        4.0 * self.geometry.heads as f64 * (fast + open)
+    }
+
+    fn work(&self, form: &str, tokens: usize, cost: Cost, operands: f64) -> Work {
+        let (fast, row) = self.lengths();
+        Work {
+            tokens: tokens as f64,
+            context: 0.0,
+            operations: cost.operations,
+            least: cost.least,
+            moved: self.state_moved(form) * tokens as f64,
+            state: (4 * self.geometry.heads * (fast + self.geometry.mini_batch * row)) as f64,
+            working_set: operands,
+        }
+    }
+}
+
+/// Times both forms of the layers of the sizes asked for, over mini-batches of 1 to 64 tokens. [`Work::moved`] is of state alone.
+pub async fn forms(
+    device: &Device,
+    settings: &Settings,
+    options: &ModelOptions,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Measurement>, BenchError> {
+    let learning: Vec<Family> =
+        options.families.iter().copied().filter(|f| matches!(f, Family::TttLinear | Family::TttMlp)).collect();
+    let mut layers: Vec<Layer> = Vec::new();
+    for size in &options.sizes {
+        for (family, mini_batch) in learning.iter().flat_map(|family| MINI_BATCHES.map(|b| (*family, b))) {
+            layers.push(Layer { family, geometry: Geometry { heads: size.heads, head_dim: size.head_dim(), mini_batch } });
+        }
+    }
+    let mut seen = Vec::new();
+    layers.retain(|layer| {
+        let key = (layer.family, layer.geometry);
+        let new = !seen.contains(&key);
+        seen.push(key);
+        new
+    });
+    let mut course = Course::new(settings, 4, 2 * layers.len());
+    let mut measurements = Vec::new();
+    for i in course.order.shuffled(layers.len()) {
+        let layer = &layers[i];
+        let g = layer.geometry;
+        let subject = format!("{} {} heads of {}", layer.family, g.heads, g.head_dim);
+        if !course.wants(&format!("dual primal b{} {subject}", g.mini_batch)) {
+            continue;
+        }
+        course.pause(&format!("b{} {subject}", g.mini_batch), observer).await?;
+        let figure = |form: &str, tokens, cost, operands| {
+            let name = format!("{form} b{}", g.mini_batch);
+            unmeasured(Section::Forms, &name, subject.clone(), None, layer.work(form, tokens, cost, operands))
+        };
+        let tokens = if settings.quick { QUICK_TOKENS } else { TOKENS };
+        if device.is_cpu() {
+            measurements.extend(on_cpu(device, &mut course, layer, tokens, figure, observer).await?);
+            continue;
+        }
+        // As many tokens as both forms take in one run here.
+        let Some((tokens, case, planned)) = planned(device, layer, tokens)? else { continue };
+        let mut beds = Vec::new();
+        for (form, file) in layer.files() {
+            let launch = planned.launches.iter().position(|l| l.file == file).expect("it was looked for");
+            let figure = figure(form, tokens, planned.cost, planned.operands);
+            beds.push(Bed::new(device, &case, &planned, launch, 1, figure).await?);
+        }
+        measurements.extend(finish(&mut beds, &mut course, observer).await?);
+    }
+    measurements.sort_by_key(|m| {
+        let (form, b) = m.name.split_once(" b").unwrap_or((&m.name, "0"));
+        (m.subject.clone(), b.parse().unwrap_or(0), form.to_string())
+    });
+    Ok(measurements)
+}
+
+/// The layer's case with the most tokens, up to `tokens`, that both forms take on a device.
+fn planned(device: &Device, layer: &Layer, mut tokens: usize) -> Result<Option<(usize, Case, Planned)>, BenchError> {
+    while tokens >= layer.geometry.mini_batch {
+        let case = layer.case(tokens);
+        if let Ok(planned) = Planned::new(device, &case)
+            && layer.files().iter().all(|(_, file)| planned.launches.iter().any(|l| l.file == *file))
+        {
+            return Ok(Some((tokens, case, planned)));
+        }
+        tokens /= 2;
+    }
+    Ok(None)
+}
+
+/// On the CPU device, whose kernels always take a mini-batch at once: a run of all tokens against a run of each.
+async fn on_cpu(
+    device: &Device,
+    course: &mut Course<'_>,
+    layer: &Layer,
+    tokens: usize,
+    figure: impl Fn(&str, usize, Cost, f64) -> Measurement,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Measurement>, BenchError> {
+    let case = layer.case(tokens);
+    let planned = Planned::new(device, &case)?;
+    let mut plan = planned.plan.clone();
+    plan.steps.retain(|step| step.op == case.op);
+    let mut weights = Weights::new(device);
+    for weight in &plan.weights {
+        verify::fill(&mut weights, weight, &verify::words_of(weight, &case)).await?;
+    }
+    let mut states = States::new(device, &plan.states, &plan, &weights).await?;
+    for (i, input) in case.inputs.iter().filter(|i| i.role == Role::State).enumerate() {
+        states.write(i, 0, &input.fill.words(&input.desc));
+    }
+    let program = Program::new(device, Arc::new(plan), &weights).await?;
+    let activations = case.inputs.iter().enumerate().filter(|(_, input)| input.role == Role::Activation);
+    let words: Vec<(String, Vec<u32>)> =
+        activations.map(|(i, input)| (format!("input {i}"), input.fill.words(&input.desc))).collect();
+    let inputs: Vec<(&str, &[u32])> = words.iter().map(|(name, words)| (name.as_str(), &words[..])).collect();
+    let one = |position: usize, count: usize| Step::new(vec![Sequence::new(position as u32, count as u32)]);
+    let steps = [vec![one(0, tokens)], (0..tokens).map(|t| one(t, 1)).collect()];
+    let mut figures = ["dual", "primal"].map(|form| figure(form, tokens, planned.cost, planned.operands));
+    program.run(&mut states, &steps[0][0], &inputs, &[])?.finish().await?;
+    for _ in 0..course.settings.repetitions {
+        for form in course.order.shuffled(2) {
+            let m = &mut figures[form];
+            course.pause(&format!("{} {}", m.name, m.subject), observer).await?;
+            let start = Instant::now();
+            for step in &steps[form] {
+                program.run(&mut states, step, &[], &[])?.finish().await?;
+            }
+            m.samples.push(start.elapsed().as_secs_f64());
+            m.order.push(course.taken);
+            course.taken += 1;
+        }
+    }
+    Ok(figures.into())
+}

@@ -1,0 +1,73 @@
+//! A long run: a million tokens through a model whose state has one size, as fast at the end as at the beginning, in the same memory.
+
+use web_time::Instant;
+
+use super::bed::unmeasured;
+use super::models::{ModelOptions, ids};
+use super::results::{Measurement, Section, Settings, Work};
+use super::sampling::Course;
+use super::{BenchError, Observer};
+use crate::device::Device;
+use crate::generate::{LoadOptions, Model, Purpose};
+
+/// Parts of the run, each a sample.
+const PARTS: usize = 100;
+
+/// Reads [`ModelOptions::long`] tokens, one model after the other, of each family with a state of fixed size, in the first of the sizes. A sample is a hundredth
+/// of them, in order. Buffers that a device makes after the first hundredth are an error: memory is to be flat.
+pub async fn long(
+    device: &Device,
+    settings: &Settings,
+    options: &ModelOptions,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Measurement>, BenchError> {
+    let mut measurements = Vec::new();
+    let recurrent: Vec<_> = options.families.iter().filter(|family| family.is_recurrent()).collect();
+    let mut course = Course::new(settings, 5, 0);
+    course.total = recurrent.len() * PARTS;
+    for (size, family) in options.sizes.first().into_iter().flat_map(|size| recurrent.iter().map(move |family| (size, **family)))
+    {
+        let (subject, name) = (options.subject(family, size), format!("read {}", options.long));
+        if !course.wants(&format!("{name} {subject}")) {
+            continue;
+        }
+        course.pause(&format!("making {subject}"), observer).await?;
+        let opened = size.opened(family, options.dtype);
+        let model = Model::random(opened, settings.seed, device, LoadOptions::default()).await?;
+        let mut batch = model.batch(1).await?;
+        let tokens = ids(&batch, (options.long / PARTS).max(1));
+        let (plan, room) = model.plan_at(Purpose::Prefill, 1, tokens.len(), tokens.len())?;
+        let (cost, runs) = (plan.cost(), tokens.len() as f64 / room as f64);
+        let state = plan.states.bytes() as f64;
+        let work = Work {
+            tokens: tokens.len() as f64,
+            context: 0.0,
+            operations: cost.operations * runs,
+            least: cost.least * runs,
+            moved: cost.moved * runs,
+            state,
+            working_set: plan.weight_bytes() as f64 + state,
+        };
+        let mut m = unmeasured(Section::Long, &name, subject.clone(), None, work);
+        // The first chunks find the device's pace; then the run begins anew.
+        batch.prefill(&[&tokens[..tokens.len().min(4096)]]).await?;
+        batch.reset().await?;
+        let mut made = None;
+        for part in 0..PARTS {
+            course.pause(&format!("{name} {subject}: {part} %"), observer).await?;
+            let start = Instant::now();
+            batch.prefill(&[&tokens]).await?;
+            m.samples.push(start.elapsed().as_secs_f64());
+            m.order.push(course.taken);
+            course.taken += 1;
+            let now = device.counters().bytes_made;
+            let first = *made.get_or_insert(now);
+            if now > first {
+                let reason = format!("{} bytes of buffers were made after the first {} tokens", now - first, tokens.len());
+                return Err(BenchError::Wrong { name, subject, variant: "memory".into(), reason });
+            }
+        }
+        measurements.push(m);
+    }
+    Ok(measurements)
+}
