@@ -3,7 +3,6 @@
 import { Connection, connection } from "./connection";
 import type { BenchComparison, BenchResults, BenchSection } from "./results";
 import type { DeviceChoice } from "./types";
-import type { BenchEvent, WireBenchOptions } from "./worker/bench";
 
 export interface BenchProgress {
   /** The section under way; null while the kernels are verified, before the first. */
@@ -32,19 +31,30 @@ export interface BenchOptions {
   only?: readonly string[];
   /** Seed of the order of the samples and of random weights. Default: 1. */
   seed?: number;
+  /** Leave out models that need more bytes than this. Default: what a wasm module may have on the CPU, 4 GB on a GPU. */
+  memory?: number;
   onProgress?: (progress: BenchProgress) => void;
+  /** Called with a sentence about what is left out, and why. */
+  onNote?: (note: string) => void;
   /** Called with the results so far after each section, and before the promise is rejected: what was measured outlives an abort, an error, a closed tab. */
   onPartial?: (results: BenchResults) => void;
   signal?: AbortSignal;
 }
 
+/** What the worker hears of the options. */
+export type WireBenchOptions = Omit<BenchOptions, "onProgress" | "onNote" | "onPartial" | "signal"> & Pick<BenchResults["system"], "power">;
+
+/** What the page hears of a run. */
+export type BenchEvent = BenchProgress | { note: string } | { partial: BenchResults };
+
 /** What makes figures worthless: a browser slows down what it doesn't show. */
 const HIDDEN = "the tab was hidden";
 
 /** Measures a device, in a worker of its own. A tab that is hidden meanwhile makes the results invalid, and they say so. */
-export async function bench({ onProgress, onPartial, signal, ...options }: BenchOptions = {}): Promise<BenchResults> {
+export async function bench({ onProgress, onNote, onPartial, signal, ...options }: BenchOptions = {}): Promise<BenchResults> {
   const onEvent = (event: BenchEvent) => {
     if ("partial" in event) onPartial?.(event.partial);
+    else if ("note" in event) onNote?.(event.note);
     else onProgress?.(event);
   };
   const own = new Connection();

@@ -1,7 +1,7 @@
 //! Measuring a device in a browser: [`fastweight::bench`], with what the page knows of its surroundings.
 
 use fastweight::bench::results::{Results, ResultsError, Section, Settings, System};
-use fastweight::bench::{BenchError, Observer, Surroundings, run};
+use fastweight::bench::{BenchError, ModelOptions, Observer, Surroundings, run};
 use fastweight::error::Error;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
@@ -23,6 +23,8 @@ extern "C" {
     fn cancelled(this: &JsObserver) -> bool;
     #[wasm_bindgen(method)]
     fn disturbed(this: &JsObserver) -> Option<String>;
+    #[wasm_bindgen(method)]
+    fn note(this: &JsObserver, text: &str);
     #[wasm_bindgen(method)]
     fn partial(this: &JsObserver, results: &str);
 }
@@ -47,6 +49,10 @@ impl Observer for Watching<'_> {
         self.0.disturbed()
     }
 
+    fn note(&mut self, text: &str) {
+        self.0.note(text);
+    }
+
     fn partial(&mut self, results: &Results) {
         self.0.partial(&results.to_json());
     }
@@ -58,6 +64,8 @@ struct Request {
     settings: Settings,
     sections: Vec<Section>,
     system: System,
+    /// Bytes that models may use.
+    memory: u64,
 }
 
 impl Request {
@@ -80,9 +88,10 @@ impl Request {
 /// Measures a device. Cancelled or failed half-way, it gives what there is to `observer.partial` and throws.
 #[wasm_bindgen]
 pub async fn bench(device: &Device, request: &str, observer: &JsObserver) -> Result<String, JsValue> {
-    let Request { settings, sections, system } = Request::parse(request)?;
+    let Request { settings, sections, system, memory } = Request::parse(request)?;
     let surroundings = Surroundings { system, commit: option_env!("FASTWEIGHT_COMMIT").map(str::to_string) };
-    let (results, error) = run(&device.inner, surroundings, &settings, &sections, &[], &mut Watching(observer)).await;
+    let models = ModelOptions { memory: Some(memory), ..ModelOptions::usual(&device.inner, settings.quick) };
+    let (results, error) = run(&device.inner, surroundings, &settings, &sections, &models, &mut Watching(observer)).await;
     match error {
         None => Ok(results.to_json()),
         Some(error) => {

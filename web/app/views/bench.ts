@@ -41,7 +41,8 @@ export function benchView(): HTMLElement {
   const bar = el("progress", { "aria-label": "Measuring", max: 1, "data-testid": "bench-progress" });
   const part = el("p", { class: "summary", role: "status", "data-testid": "bench-status" });
   const what = el("p", { class: "hint bench-what", "data-testid": "bench-what" });
-  const course = el("div", { class: "bench-course" }, bar, part, what);
+  const notes = el("ul", { class: "bench-notes hint", "aria-label": "Left out", hidden: true, "data-testid": "bench-notes" });
+  const course = el("div", { class: "bench-course" }, bar, part, what, notes);
   const problem = new ProblemPlace();
   const view = new BenchResultsView();
   const save = button("Save the results", { "data-testid": "bench-save" });
@@ -90,6 +91,8 @@ export function benchView(): HTMLElement {
     cancel.focus();
     bar.removeAttribute("value");
     what.textContent = "";
+    notes.replaceChildren();
+    notes.hidden = true;
     const pace = new Pace(sections);
     try {
       part.textContent = current().kind === "loading" ? "It measures as soon as the model is loaded." : "Starting.";
@@ -98,6 +101,10 @@ export function benchView(): HTMLElement {
         ...options,
         signal: controller.signal,
         onPartial: (partial) => measured.keep(partial),
+        onNote: (note) => {
+          notes.append(el("li", {}, note));
+          notes.hidden = false;
+        },
         onProgress: (progress) => {
           const { title, overall, left } = pace.at(progress);
           if (part.textContent !== title) part.textContent = title;

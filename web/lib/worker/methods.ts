@@ -1,5 +1,6 @@
 /** What the page can call. */
 
+import type { WireBenchOptions } from "../bench";
 import { FastweightError } from "../errors";
 import type { FetchOptions } from "../files";
 import { cached, locate, remove } from "../files/locate";
@@ -7,11 +8,11 @@ import type { WireLoadOptions } from "../model";
 import type { DeviceChoice, Inspection, Message, ModelInfo, ModelSource, Progress } from "../types";
 import { checkResults, compare, inspect, Model, report, verify } from "../wasm/fastweight.js";
 import type { Call } from "../worker";
-import { runBench, type WireBenchOptions } from "./bench";
+import { runBench } from "./bench";
 import { openDevice } from "./device";
 import { Reopening } from "./reopening";
 import { callSession, hold, release } from "./sessions";
-import { engine } from "./wasm";
+import { engine, MOST_BYTES } from "./wasm";
 
 /** A loaded model, and the sessions that it has opened. */
 interface Loaded {
@@ -21,9 +22,6 @@ interface Loaded {
 }
 
 const models = new Map<number, Loaded>();
-
-/** The most that the 32-bit memory of a wasm module holds, less what the engine itself takes. */
-const MOST_BYTES = 3.5e9;
 
 async function open(source: ModelSource, options: WireLoadOptions, call: Call, headersOnly: boolean): Promise<Reopening> {
   const how = (signal: AbortSignal, onProgress: (progress: Progress) => void): FetchOptions => ({
