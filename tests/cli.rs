@@ -257,3 +257,21 @@ fn a_closed_pipe_is_no_error_and_an_interrupt_saves() {
     assert_eq!(child.wait().expect("an end").code(), Some(130));
     assert!(!stdout(&["-q", "-d", "cpu", "generate", "-n", "4", "--load-state", state.to_str().expect("UTF-8")]).is_empty());
 }
+
+#[test]
+fn bench_models_measures_models_without_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("results.json");
+    let few = ["--families", "mamba,transformer", "--sizes", "tiny", "--contexts", "250", "--batch", "2", "-p", "16", "-n", "2"];
+    let args = ["-q", "-d", "cpu", "bench", "models", "-r", "1", "--only", "tg2", "--out", file.to_str().expect("UTF-8")];
+    stdout(&[&args[..], &few].concat());
+    let written = std::fs::read_to_string(&file).expect("the results");
+    let results = fastweight::bench::results::Results::parse("results.json", &written).expect("valid results");
+    let names: Vec<String> = results.measurements.iter().map(|m| format!("{} {}", m.subject, m.name)).collect();
+    assert_eq!(
+        names,
+        ["mamba tiny f16 tg2", "mamba tiny f16 tg2 @ d256", "transformer tiny f16 tg2", "transformer tiny f16 tg2 @ d256"]
+    );
+    let refused = run(&["-d", "cpu", "bench", "models", "--sizes", "7b"]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("tiny, 125m, 350m, 760m, 1.3b"));
+}

@@ -209,13 +209,14 @@ fn compare(found: &[Vec<u32>], wanted: &[Vec<u32>], graph: &Graph, outputs: &[(S
         let (found, wanted) = (numbers(graph.desc(*value).dtype, found), numbers(graph.desc(*value).dtype, wanted));
         let scale = wanted.iter().fold(1f64, |scale, w| scale.max(w.abs()));
         for (j, (&f, &w)) in found.iter().zip(&wanted).enumerate() {
-            let error = if f.to_bits() == w.to_bits() { 0.0 } else { (((f - w).abs() / scale) as f32).max(f32::MIN_POSITIVE) };
-            // A NaN is worse than any number.
-            if error > worst.0 || error.is_nan() {
-                worst = (
-                    if error.is_nan() { f32::MAX } else { error.min(f32::MAX) },
-                    format!("{name} of run {run}, element {j}: {f}, wanted {w}"),
-                );
+            let error = match ((f - w).abs() / scale) as f32 {
+                _ if f.to_bits() == w.to_bits() => 0.0,
+                // A NaN is worse than any number.
+                error if error.is_nan() => f32::MAX,
+                error => error.clamp(f32::MIN_POSITIVE, f32::MAX),
+            };
+            if error > worst.0 {
+                worst = (error, format!("{name} of run {run}, element {j}: {f}, wanted {w}"));
             }
         }
     }

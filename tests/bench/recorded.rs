@@ -12,7 +12,7 @@ use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
 /// Runs, the delayed ones included.
-const RUNS: usize = 160;
+const RUNS: usize = 100;
 /// Samples of a run, one of each work in turn.
 const SAMPLES: usize = 15;
 /// Rest after each turn: a bench's samples lie apart, as those of other kernels lie between.
@@ -47,9 +47,9 @@ impl Run {
     }
 }
 
-/// What was recorded, in the order of time.
-pub(crate) fn recorded() -> Vec<Run> {
-    let text = std::fs::read_to_string(path("bench/samples.json")).expect("the recorded samples");
+/// What was recorded on a busy or a steady machine, in the order of time.
+pub(crate) fn recorded(machine: &str) -> Vec<Run> {
+    let text = std::fs::read_to_string(path(&format!("bench/{machine}.jsonl"))).expect("recorded samples");
     text.lines().map(|line| serde_json::from_str(line).expect("their form")).collect()
 }
 
@@ -96,7 +96,7 @@ fn sentinel() -> [f64; 2] {
     [short(8e6 / of(&mut copy)), short(2e6 / of(&mut multiply))]
 }
 
-/// Writes tests/fixtures/bench/samples.json anew: `cargo test -p fastweight-tests --test bench record -- --ignored`.
+/// Writes tests/fixtures/bench/steady.jsonl anew, on a machine that does nothing else: `cargo test -p fastweight-tests --test bench record -- --ignored`.
 #[test]
 #[ignore = "records for some minutes"]
 fn record() {
@@ -131,6 +131,6 @@ fn record() {
         }
         let samples = works.iter().map(|(name, _)| name.to_string()).zip(samples).collect();
         lines += &(serde_json::to_string(&Run { delayed, sentinels, samples }).expect("numbers") + "\n");
+        std::fs::write(path("bench/steady.jsonl"), &lines).expect("a file");
     }
-    std::fs::write(path("bench/samples.json"), lines).expect("a file");
 }

@@ -87,39 +87,52 @@ fn the_interval_covers_another_runs_median() {
     }
 }
 
-/// The same of recorded samples: runs one after the other, 10 % added by arithmetic, and 10 % added by waiting.
+/// Whether `b` differs from `a` in this work, with `b` slowed by a factor.
+fn verdict(work: &str, a: &Run, b: &Run, times: f64) -> Verdict {
+    let u = unsteadiness(a.sentinels().iter().chain(&b.sentinels()));
+    let slowed: Vec<f64> = b.samples[work].iter().map(|x| x * times).collect();
+    Change::between(&a.samples[work], &slowed, [u; 2]).verdict
+}
+
+/// Of so many pairs, how many out of twenty.
+fn of_twenty(pairs: &[(&Run, &Run)], holds: impl Fn(&Run, &Run) -> bool) -> f64 {
+    pairs.iter().filter(|(a, b)| holds(a, b)).count() as f64 * 20.0 / pairs.len() as f64
+}
+
+/// Runs one after the other while other programs took the machine's cores and memory: what that changes is not called a change.
 #[test]
-fn recorded_runs_are_told_apart_when_they_differ_and_only_then() {
-    let runs = recorded();
+fn a_busy_machine_raises_no_false_alarm() {
+    let runs = recorded("busy");
     let plain: Vec<&Run> = runs.iter().filter(|run| !run.delayed).collect();
     let pairs: Vec<(&Run, &Run)> = plain.windows(2).map(|pair| (pair[0], pair[1])).collect();
-    let (steady, unsteady): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(a, b)| a.steady_with(b));
+    for work in runs[0].samples.keys() {
+        let flagged = of_twenty(&pairs, |a, b| verdict(work, a, b, 1.0) != Verdict::Unchanged);
+        println!("{work}: of 20 pairs {flagged:.1} differ");
+        assert!(pairs.len() >= 40 && flagged <= 1.0, "{work}: {flagged}");
+    }
+}
+
+/// Of a machine that holds its speed: runs one after the other, 10 % added by arithmetic, and 10 % added by waiting.
+#[test]
+#[ignore = "needs tests/fixtures/bench/steady.jsonl, which `record` writes on a machine that does nothing else"]
+fn runs_of_a_steady_machine_are_told_apart_when_they_differ_and_only_then() {
+    let runs = recorded("steady");
+    let plain: Vec<&Run> = runs.iter().filter(|run| !run.delayed).collect();
+    let pairs: Vec<(&Run, &Run)> = plain.windows(2).map(|pair| (pair[0], pair[1])).filter(|(a, b)| a.steady_with(b)).collect();
     let delayed: Vec<(&Run, &Run)> =
         runs.windows(2).map(|pair| (&pair[0], &pair[1])).filter(|(a, b)| !a.delayed && b.delayed && a.steady_with(b)).collect();
-    println!("{} pairs on a steady machine, {} on another, {} with a delay", steady.len(), unsteady.len(), delayed.len());
-    assert!(steady.len() >= 20 && delayed.len() >= 20);
+    assert!(pairs.len() >= 20 && delayed.len() >= 20, "{} steady pairs, {} with a delay", pairs.len(), delayed.len());
     for work in runs[0].samples.keys() {
-        let verdict = |a: &Run, b: &Run, times: f64| {
-            let u = unsteadiness(a.sentinels().iter().chain(&b.sentinels()));
-            let slowed: Vec<f64> = b.samples[work].iter().map(|x| x * times).collect();
-            Change::between(&a.samples[work], &slowed, [u; 2]).verdict
-        };
-        let covers = |a: &Run, b: &Run| {
+        let covered = of_twenty(&pairs, |a, b| {
             let of = |run: &Run| Summary::of(&run.samples[work], unsteadiness(&run.sentinels()));
             let [low, high] = of(a).interval.expect("samples");
             (low..=high).contains(&of(b).median)
-        };
-        let share = |pairs: &[(&Run, &Run)], holds: &dyn Fn(&Run, &Run) -> bool| {
-            pairs.iter().filter(|(a, b)| holds(a, b)).count() as f64 * 20.0 / pairs.len() as f64
-        };
-        let covered = share(&steady, &covers);
-        let flagged = share(&steady, &|a, b| verdict(a, b, 1.0) != Verdict::Unchanged);
-        let planted = share(&steady, &|a, b| verdict(a, b, 1.1) == Verdict::Slower);
-        let waited = share(&delayed, &|a, b| verdict(a, b, 1.0) == Verdict::Slower);
-        let restless = if unsteady.is_empty() { 0.0 } else { share(&unsteady, &|a, b| verdict(a, b, 1.0) != Verdict::Unchanged) };
+        });
+        let flagged = of_twenty(&pairs, |a, b| verdict(work, a, b, 1.0) != Verdict::Unchanged);
+        let planted = of_twenty(&pairs, |a, b| verdict(work, a, b, 1.1) == Verdict::Slower);
+        let waited = of_twenty(&delayed, |a, b| verdict(work, a, b, 1.0) == Verdict::Slower);
         println!(
-            "{work}, of 20: {covered:.1} covered, {flagged:.1} flagged without a change, {planted:.1} found with 10 % more, {waited:.1} \
-             with a delay; {restless:.1} flagged where the machine changed"
+            "{work}, of 20: {covered:.1} covered, {flagged:.1} flagged without a change, {planted:.1} found with 10 % more, {waited:.1} with a delay"
         );
         assert!(covered >= 18.0 && flagged <= 1.0 && planted >= 19.0 && waited >= 19.0, "{work}");
     }

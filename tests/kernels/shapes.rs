@@ -17,6 +17,7 @@ use fastweight::kernels::layer_norm::LayerNorm;
 use fastweight::kernels::lr_gate::LrGate;
 use fastweight::kernels::matmul::Matmul;
 use fastweight::kernels::matvec::Matvec;
+use fastweight::kernels::multiply_add::MultiplyAdd;
 use fastweight::kernels::random::{self, Rule};
 use fastweight::kernels::remember::Remember;
 use fastweight::kernels::repetition::Repetition;
@@ -25,6 +26,8 @@ use fastweight::kernels::rope::{Positions, Rope};
 use fastweight::kernels::sample::Sample;
 use fastweight::kernels::selective_scan::SelectiveScan;
 use fastweight::kernels::ssd::Ssd;
+use fastweight::kernels::stream_copy::{self, StreamCopy};
+use fastweight::kernels::stream_read::{self, StreamRead};
 use fastweight::kernels::swiglu::Swiglu;
 use fastweight::kernels::ttt_linear::TttLinear;
 use fastweight::kernels::ttt_mlp::TttMlp;
@@ -87,6 +90,12 @@ const MAKERS: &[(&str, Make)] = &[
     }),
     ("matmul", |r| product(r, 90, |residual| Matmul { residual }.into())),
     ("matvec", |r| product(r, 4, |residual| Matvec { norm: None, residual }.into())),
+    ("multiply_add", |r| {
+        let x = CaseInput::activation(Desc::fixed(DType::F32, &[r.within(1, 3000), 1]), Fill::Below { seed: seed(r), n: 50 });
+        // Every number on the way is a small integer, which halves hold too.
+        let factors = CaseInput::activation(Desc::fixed(DType::F32, &[2, 1]), Fill::Constant(-1.0));
+        Case::new("", MultiplyAdd { rounds: r.within(1, 60) }, 1, vec![x, factors]).bound(0.0)
+    }),
     ("random", |r| {
         let (dtype, height, width) = (*r.pick(&DType::WEIGHTS), r.within(1, 40), r.within(1, 700).next_multiple_of(32));
         let row = Desc::fixed(dtype, &[height, width]).row_bytes() / 4;
@@ -142,6 +151,8 @@ const MAKERS: &[(&str, Make)] = &[
         let space = StateSpace { heads, head_dim, groups, state, step_limit: [0.0, 1e4] };
         scan(r, Ssd { space, gated }, heads, head_dim, groups, state, 1, gated)
     }),
+    ("stream_copy", |r| stream(r, stream_copy::CHUNK, |passes| StreamCopy { passes }.into()).bound(0.0)),
+    ("stream_read", |r| stream(r, stream_read::CHUNK, |passes| StreamRead { passes }.into())),
     ("swiglu", |r| rows_case(r, Swiglu, &[6.0, 2.0])),
     ("ttt_linear", |r| ttt(r, |geometry, probe| (TttLinear { geometry, probe }.into(), TttLinear::fast_len, TttLinear::row_len))),
     ("ttt_mlp", |r| ttt(r, |geometry, probe| (TttMlp { geometry, probe }.into(), TttMlp::fast_len, TttMlp::row_len))),
@@ -314,6 +325,12 @@ fn ttt(r: &mut Random, op: fn(Geometry, bool) -> (Op, Width, Width)) -> Case {
         state(r, DType::F32, &[states, geometry.mini_batch * row(&geometry)]),
     ];
     Case::new("", op, 0, inputs).steps(vec![step]).bound(5e-4)
+}
+
+/// Some chunks, some times.
+fn stream(r: &mut Random, chunk: usize, op: impl Fn(usize) -> Op) -> Case {
+    let x = CaseInput::activation(Desc::fixed(DType::F32, &[r.within(1, 5), chunk]), Fill::uniform(seed(r), 1.0));
+    Case::new("", op(r.within(1, 4)), 1, vec![x])
 }
 
 #[test]

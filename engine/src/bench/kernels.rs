@@ -185,8 +185,9 @@ pub(super) async fn measure(
             beds.push(Bed::new(device, case, &planned, launch, 1, figure).await?);
         }
         // Rotated over more than twice the caches, the planner's choice only.
-        let copies = (2.0 * cache / weights as f64).ceil() as usize + 1;
-        if weights as f64 >= COLD_FROM && copies <= COPIES && !device.is_cpu() {
+        let copies = (2.0 * cache / weights.max(1) as f64).ceil() as usize;
+        if weights as f64 >= COLD_FROM && copies < COPIES && !device.is_cpu() {
+            let copies = copies + 1;
             let cold = Work { working_set: planned.operands * copies as f64, ..work };
             let figure = unmeasured(Section::Kernels, kernel, subject.clone(), Some(Cache::Cold), cold);
             beds.push(Bed::new(device, case, &planned, 0, copies, figure).await?);

@@ -8,7 +8,7 @@
 //! Samples of one run resemble each other more than another run's: the machine's memory was laid out once, its clock and its neighbours were
 //! what they were. That such variation must be counted is Kalibera and Jones' point (*Rigorous benchmarking in reasonable time*, ISMM 2013).
 //! Here the sentinels tell how much it is, the same fixed work at different times ([`unsteadiness`]), and it is never taken for less than
-//! [`BETWEEN_RUNS`], which recorded runs gave (`tests/fixtures/bench`).
+//! [`BETWEEN_RUNS`]. Runs recorded on a busy machine (`tests/fixtures/bench/busy.jsonl`) give no false alarm so.
 //!
 //! A change is **beyond noise** when three things hold together. The interval of the ratio of the medians lies on one side of 1; the medians
 //! differ by at least [`LEAST`]; and so do the fastest quarters: what shares the machine slows some samples, a program that has changed

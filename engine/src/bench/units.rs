@@ -58,6 +58,11 @@ pub fn count(x: f64) -> String {
     scaled(x, &[(1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")]).trim_end().to_string()
 }
 
+/// A large number, with the prefix of its unit: `8.00 T`.
+pub fn prefixed(x: f64) -> String {
+    scaled(x, &[(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]).trim_end().to_string()
+}
+
 /// A share as a percentage.
 pub fn percent(share: f64) -> String {
     format!("{} %", number(share * 100.0))

@@ -110,17 +110,19 @@ impl Kernel for Matvec {
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
     let mut cases = cases_product(&[1, 3], |residual| Matvec { norm: None, residual }.into());
-    for (k, n, residual) in [(1, 1, false), (7, 9, true), (256, 24, false), (520, 8, true)] {
+    let sizes = [(1, 1, false), (7, 9, true), (520, 8, true)].map(|(k, n, residual)| (DType::F16, k, n, residual));
+    let formats = DType::WEIGHTS.map(|dtype| (dtype, 256, 24, false));
+    for (dtype, k, n, residual) in sizes.into_iter().chain(formats) {
         let mut inputs = vec![
             CaseInput::activation(Desc::tokens(2, k), Fill::uniform(1, 3.0)),
-            CaseInput::weight(Desc::fixed(DType::F16, &[n, k]), Fill::uniform(2, 1.0)),
+            CaseInput::weight(Desc::fixed(dtype, &[n, k]), Fill::uniform(2, 1.0)),
             CaseInput::weight(Desc::fixed(DType::F32, &[k]), Fill::Uniform { seed: 4, base: 1.0, amplitude: 0.5 }),
         ];
         if residual {
             inputs.push(CaseInput::activation(Desc::tokens(2, n), Fill::uniform(3, 1.0)));
         }
         let op = Matvec { norm: Some(RmsNorm { eps: 1e-6 }), residual };
-        cases.push(Case::new(format!("norm, 2x{k} · f16[{n}, {k}] residual {residual}"), op, 2, inputs));
+        cases.push(Case::new(format!("norm, 2x{k} · {dtype}[{n}, {k}] residual {residual}"), op, 2, inputs));
     }
     cases
 }

@@ -19,7 +19,7 @@ use crate::tuning::{Size, Timing, Tuning};
 /// How much [`tune`] does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// What is done once, and remembered: every start-up case of each launch, and timings.
+    /// What is done once, and remembered: the largest four start-up cases of each launch, and timings.
     Once,
     /// What is done at every start: one start-up case of each launch until the time is up, and no timings.
     EveryStart {
@@ -134,6 +134,9 @@ fn difference(a: &Launch, b: &Launch) -> Option<u8> {
     }
 }
 
+/// Start-up cases that a launch is judged by once: a driver takes most of a second to compile some of them.
+const CASES: usize = 4;
+
 /// The cases that launches are judged by, in the order of the launches.
 fn checks(caps: &Caps, launches: &[(&'static str, Launch)], effort: Effort) -> Vec<Check> {
     let elements = |case: &Case| case.inputs.iter().map(|i| i.desc.len()).sum::<usize>();
@@ -156,7 +159,7 @@ fn checks(caps: &Caps, launches: &[(&'static str, Launch)], effort: Effort) -> V
             alike.retain(|(_, case, _)| case.startup);
             // A large one has more to go wrong.
             alike.sort_by_key(|(_, case, _)| std::cmp::Reverse(elements(case)));
-            alike.truncate(if effort == Effort::Once { usize::MAX } else { 1 });
+            alike.truncate(if effort == Effort::Once { CASES } else { 1 });
         } else {
             alike.sort_by_key(|(_, case, _)| elements(case));
             alike.truncate(1);

@@ -49,15 +49,15 @@ pub(crate) struct Models {
     #[arg(long, value_delimiter = ',', value_name = "N,…")]
     pub(crate) contexts: Vec<usize>,
 
-    /// Sequences side by side [default: 1,16]
+    /// Sequences side by side [default: 1,16; with --quick 1]
     #[arg(long, value_delimiter = ',', value_name = "N,…", value_parser = sequences)]
     pub(crate) batch: Vec<usize>,
 
-    /// Tokens that are read [default: 512; at the tiny size 128]
+    /// Tokens that are read [default: 512; at the tiny size 32]
     #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) prompt: Option<u32>,
 
-    /// Tokens that are written [default: 128; at the tiny size 32]
+    /// Tokens that are written [default: 128; at the tiny size 32, with --quick 8]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) predict: Option<u32>,
 

@@ -8,6 +8,9 @@ use crate::bench::compare::{Comparison, Pair};
 use crate::bench::statistics::Verdict;
 use crate::bench::units;
 
+/// Changes that are shown at once.
+const SHOWN: usize = 24;
+
 /// The results that can be compared: each with the first before it that shares its device or its engine.
 pub(super) fn pairs(entries: &[Entry]) -> Vec<(usize, usize, Comparison)> {
     let mut found = Vec::new();
@@ -24,8 +27,12 @@ pub(super) fn pairs(entries: &[Entry]) -> Vec<(usize, usize, Comparison)> {
 pub(super) fn draw(entries: &[Entry], a: usize, b: usize, comparison: &Comparison) -> Markup {
     let count = |verdict| comparison.with(verdict).count();
     let reach = comparison.pairs.iter().map(|p| p.change.ratio.ln().abs().exp()).fold(1.25, f64::max).min(16.0) * 1.1;
-    let (changed, unchanged): (Vec<&Pair>, Vec<&Pair>) =
+    let (mut changed, unchanged): (Vec<&Pair>, Vec<&Pair>) =
         comparison.pairs.iter().partition(|p| p.change.verdict != Verdict::Unchanged);
+    // The largest changes are seen at once, the others on demand.
+    changed.sort_by(|x, y| y.change.ratio.ln().abs().total_cmp(&x.change.ratio.ln().abs()));
+    let others = changed.split_off(changed.len().min(SHOWN));
+    changed.sort_by(|x, y| y.change.ratio.total_cmp(&x.change.ratio));
     html! {
         p {
             (swatch(a)) " " (letter(a)) " is " (entries[a].name()) " (" (entries[a].file) "), " (swatch(b)) " " (letter(b)) " is " (entries[b].name()) " (" (entries[b].file) "). Of "
@@ -36,8 +43,8 @@ pub(super) fn draw(entries: &[Entry], a: usize, b: usize, comparison: &Compariso
         }
         @if !comparison.notes.is_empty() { ul.reasons { @for note in &comparison.notes { li { (note) } } } }
         @if !changed.is_empty() { (table("Changed beyond noise", &changed, reach)) }
-        @if !unchanged.is_empty() {
-            details { summary { "What did not change beyond noise (" (unchanged.len()) ")" } (table("Unchanged", &unchanged, reach)) }
+        @for (label, pairs) in [("Changed less", &others), ("Did not change beyond noise", &unchanged)] {
+            @if !pairs.is_empty() { details { summary { (label) " (" (pairs.len()) ")" } (table(label, pairs, reach)) } }
         }
     }
 }
@@ -48,11 +55,11 @@ fn table(label: &str, pairs: &[&Pair], reach: f64) -> Markup {
             table {
                 thead { tr {
                     th scope="col" { "Figure" }
-                    th.number scope="col" { "before" }
-                    th.number scope="col" { "after" }
                     th.number scope="col" { "time" }
                     th.number scope="col" { "95 % interval" }
                     th.wide scope="col" { span.ends { span { "÷ " (units::number(reach)) } span { "same" } span { "× " (units::number(reach)) } } }
+                    th.number scope="col" { "before" }
+                    th.number scope="col" { "after" }
                 } }
                 tbody { @for pair in pairs { (row(pair, reach)) } }
             }
@@ -74,11 +81,11 @@ fn row(pair: &Pair, reach: f64) -> Markup {
                 @let launch = pair.launch();
                 @if !launch.is_empty() { br; small { (launch) } }
             }
-            td.number { (units::seconds(pair.a.median)) }
-            td.number { (units::seconds(pair.b.median)) }
             td.number { span class=(class) { (units::change(change.ratio)) } @if pair.flagged { " †" } }
             td.number { @if let Some([low, high]) = change.interval { (units::change(low)) " to " (units::change(high)) } @else { "too few samples" } }
             td.wide { (forest(class, change.ratio, change.interval, reach)) }
+            td.number { (units::seconds(pair.a.median)) }
+            td.number { (units::seconds(pair.b.median)) }
         }
     }
 }

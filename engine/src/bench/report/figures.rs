@@ -90,10 +90,10 @@ fn roofline(i: usize, entry: &Entry) -> Option<Markup> {
         })
         .collect();
     let figure = Plot {
-        title: format!("{} {}", letter(i), entry.name()),
+        title: named(i, entry),
         hint: "Each mark is a kernel as the planner would launch it; the lines are this device’s own measured ceilings.".into(),
         x: Axis::logarithmic("operations a byte", [from, to].into_iter(), 10.0, units::number),
-        y: Axis::logarithmic("operations a second", ys.into_iter(), 10.0, units::operations),
+        y: Axis::logarithmic("operations a second", ys.into_iter(), 10.0, units::prefixed),
         series,
         roofs,
     };
@@ -103,7 +103,10 @@ fn roofline(i: usize, entry: &Entry) -> Option<Markup> {
 /// Decode, prefill and state against context: one figure a device for the times, one for the state, which no device changes.
 pub(super) fn contexts(entries: &[Entry]) -> Vec<Markup> {
     let mut figures = Vec::new();
-    for (title, prefix) in [("Decode", "tg"), ("Prefill", "pp")] {
+    for (title, prefix, hint) in [
+        ("Decode", "tg", "time of each token that is written, by how many came before; whiskers are 95 % intervals"),
+        ("Prefill", "pp", "time of each token of a prompt that is read, by how many came before; whiskers are 95 % intervals"),
+    ] {
         for (i, entry) in entries.iter().enumerate() {
             let series = by_subject(&entry.results, |m| {
                 let of = entry.results.summary(m);
@@ -113,8 +116,7 @@ pub(super) fn contexts(entries: &[Entry]) -> Vec<Markup> {
             });
             // A single length is no curve.
             if series.iter().any(|s| s.points.len() > 1) {
-                let title = format!("{title} on {} {}", letter(i), entry.name());
-                let hint = "seconds a token; whiskers are 95 % intervals";
+                let title = format!("{title} on {}", named(i, entry));
                 figures.push(plot(&title, hint, series, "tokens of context", "seconds a token", 2.0, short, units::seconds));
             }
         }
@@ -165,7 +167,7 @@ fn short(x: f64) -> String {
 }
 
 fn named(i: usize, entry: &Entry) -> String {
-    format!("{} {}", letter(i), entry.name())
+    format!("{}: {}", letter(i), entry.name())
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a word of the figure")]

@@ -57,6 +57,14 @@ impl Axis {
         Axis { label, logarithmic: false, low: 0.0, high, ticks, format }
     }
 
+    /// A tick's words: its number without zeros at the end.
+    fn words(&self, tick: f64) -> String {
+        let text = (self.format)(tick);
+        let (number, unit) = text.split_once(' ').unwrap_or((&text, ""));
+        let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+        format!("{number} {unit}").trim_end().into()
+    }
+
     /// Where a value lies on the way from the axis's beginning to its end.
     fn share(&self, x: f64) -> f64 {
         let share = match self.logarithmic {
@@ -131,11 +139,11 @@ impl Plot {
                 svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(label) {
                     @for tick in &self.y.ticks {
                         line.grid x1=(LEFT) x2=(RIGHT) y1=(px(y(*tick))) y2=(px(y(*tick))) {}
-                        text.tick x=(LEFT - 6.0) y=(px(y(*tick) + 4.0)) text-anchor="end" { ((self.y.format)(*tick)) }
+                        text.tick x=(LEFT - 6.0) y=(px(y(*tick) + 4.0)) text-anchor="end" { (self.y.words(*tick)) }
                     }
                     @for tick in &self.x.ticks {
                         line.grid x1=(px(x(*tick))) x2=(px(x(*tick))) y1=(TOP) y2=(BOTTOM) {}
-                        text.tick x=(px(x(*tick))) y=(BOTTOM + 16.0) text-anchor="middle" { ((self.x.format)(*tick)) }
+                        text.tick x=(px(x(*tick))) y=(BOTTOM + 16.0) text-anchor="middle" { (self.x.words(*tick)) }
                     }
                     line.axis x1=(LEFT) x2=(RIGHT) y1=(BOTTOM) y2=(BOTTOM) {}
                     text.label x=((LEFT + RIGHT) / 2.0) y=(HEIGHT - 10.0) text-anchor="middle" { (self.x.label) }

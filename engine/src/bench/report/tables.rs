@@ -82,7 +82,7 @@ fn card(i: usize, entry: &Entry) -> Markup {
     ]);
     html! {
         article.card {
-            h3 { (swatch(i)) " " (letter(i)) " " (entry.name()) }
+            h3 { (swatch(i)) " " (letter(i)) ": " (entry.name()) }
             (trust(&entry.results))
             dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
         }
@@ -116,7 +116,7 @@ pub(super) fn ceilings(entries: &[Entry]) -> Markup {
                         }
                     } }
                     tbody { @for (i, entry, c) in with { tr {
-                        th scope="row" { (swatch(i)) " " (letter(i)) " " (entry.name()) }
+                        th scope="row" { (swatch(i)) " " (letter(i)) ": " (entry.name()) }
                         td.number { (c.read.last().map_or(String::new(), |p| units::bandwidth(p.rate))) }
                         td.number { (units::bandwidth(c.read.iter().map(|p| p.rate).fold(0.0, f64::max))) }
                         td.number { (c.copy.last().map_or(String::new(), |p| units::bandwidth(p.rate))) }
@@ -182,7 +182,7 @@ fn side_by_side(
 }
 
 fn heads(entries: &[Entry]) -> Markup {
-    html! { @for (i, entry) in entries.iter().enumerate() { th.number scope="col" { (swatch(i)) " " (letter(i)) " " (entry.name()) } } }
+    html! { @for (i, entry) in entries.iter().enumerate() { th.number scope="col" { (swatch(i)) " " (letter(i)) ": " (entry.name()) } } }
 }
 
 /// Tokens a second of each model on each device.
@@ -224,11 +224,16 @@ pub(super) fn kernels(entries: &[Entry]) -> Markup {
             p.hint { "As the planner would launch each: time of a launch, and the share of the device’s own ceiling. Bars are times, on one scale a row; whiskers are 95 % intervals." }
             (scrolling("Kernels side by side", html! {
                 table {
-                    thead { tr { th scope="col" { "Kernel" } th scope="col" { "Shape" } th scope="col" { "Weights" } (heads(entries)) } }
+                    thead { tr { th scope="col" { "Kernel" } (heads(entries)) } }
                     tbody { @for ((_, name, subject, batch, cache), cells) in &rows { tr {
-                        th scope="row" { (name) }
-                        td { (subject) @if *batch > 1 { " × " (batch) } }
-                        td { (tables::cache(*cache)) }
+                        th scope="row" {
+                            (name) br;
+                            small {
+                                (subject)
+                                @if *batch > 1 { " × " (batch) }
+                                @if cache.is_some() { ", " (tables::cache(*cache)) }
+                            }
+                        }
                         @for (i, cell) in cells.iter().enumerate() { td.number { @if let Some(cell) = cell { (time(i, cell, cells)) } @else { (absent()) } } }
                     } } }
                 }
