@@ -35,6 +35,11 @@ pub use sizes::{Family, Size};
 
 /// Who watches a bench, and may end it.
 pub trait Observer {
+    /// A section begins. Before the first, the kernels are verified.
+    fn begins(&mut self, section: results::Section) {
+        let _ = section;
+    }
+
     /// How much of the section is done, 0 to 1, and what is being measured.
     fn progress(&mut self, done: f64, what: &str);
 

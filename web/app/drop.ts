@@ -24,15 +24,24 @@ async function dropped(data: DataTransfer): Promise<File[]> {
   return (await Promise.all(entries.map(filesOf))).flat();
 }
 
+/** What becomes of files that are dropped. */
+export interface DropTarget {
+  /** What may be dropped, in words. */
+  words: string;
+  take(files: File[]): void;
+}
+
 /** Takes files that are dropped anywhere on the page. */
-export function acceptDrops(take: (files: File[]) => void): void {
-  const veil = el("div", { class: "veil", hidden: true, "data-testid": "drop-veil" }, el("p", {}, "Drop a .gguf file, or a folder with a model"));
+export function acceptDrops(target: () => DropTarget): void {
+  const words = el("p");
+  const veil = el("div", { class: "veil", hidden: true, "data-testid": "drop-veil" }, words);
   document.body.append(veil);
   const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
   let depth = 0;
   window.addEventListener("dragenter", (event) => {
     if (!hasFiles(event)) return;
     depth += 1;
+    words.textContent = target().words;
     veil.hidden = false;
   });
   window.addEventListener("dragleave", (event) => {
@@ -49,7 +58,7 @@ export function acceptDrops(take: (files: File[]) => void): void {
     if (!hasFiles(event) || event.dataTransfer === null) return;
     event.preventDefault();
     dropped(event.dataTransfer).then((files) => {
-      if (files.length > 0) take(files);
+      if (files.length > 0) target().take(files);
     }, toast);
   });
 }

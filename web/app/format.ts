@@ -94,3 +94,40 @@ export function ago(time: number): string {
   if (minutes < 36 * 60) return `${Math.round(minutes / 60)} hours ago`;
   return `${Math.round(minutes / 60 / 24)} days ago`;
 }
+
+function scaled(value: number, units: readonly (readonly [number, string])[]): string {
+  const last = units.length - 1;
+  const [size, unit] = units.find(([size], index) => Math.abs(value) >= size * 0.9995 || index === last) ?? [1, ""];
+  return `${short(value / size)} ${unit}`;
+}
+
+export function seconds(value: number): string {
+  return scaled(value, [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]]);
+}
+
+/** Bytes a second, in powers of 1000 as makers of memory count. */
+export function bandwidth(value: number): string {
+  return scaled(value, [[1e12, "TB/s"], [1e9, "GB/s"], [1e6, "MB/s"]]);
+}
+
+/** Floating-point operations a second. */
+export function operations(value: number): string {
+  return scaled(value, [[1e12, "TFLOP/s"], [1e9, "GFLOP/s"], [1e6, "MFLOP/s"]]);
+}
+
+/** The size of a working set: a power of two mostly. */
+export function workingSet(value: number): string {
+  return scaled(value, [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]]).replace(/\.0+ /, " ");
+}
+
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(Math.abs(share) < 0.0995 ? 1 : 0)} %`;
+}
+
+/** How long something takes, roughly. */
+export function roughly(seconds: number): string {
+  if (seconds < 10) return "a few seconds";
+  if (seconds < 90) return `about ${Math.ceil(seconds / 5) * 5} seconds`;
+  if (seconds < 90 * 60) return `about ${plural(Math.round(seconds / 60), "minute")}`;
+  return `about ${plural(Math.round(seconds / 3600), "hour")}`;
+}

@@ -1,7 +1,8 @@
 /** The shell: header, pages by hash, and the model that loads by itself. */
 
+import { comparison } from "./comparison";
 import { el } from "./dom";
-import { acceptDrops } from "./drop";
+import { acceptDrops, type DropTarget } from "./drop";
 import { load, SHIPPED } from "./model";
 import { ModelDialog } from "./model-dialog";
 import { toast } from "./problems";
@@ -29,6 +30,7 @@ const byId = (id: string): HTMLElement => {
 const main = byId("main");
 const made = new Map<Page, HTMLElement>();
 const links = new Map<Page, HTMLAnchorElement>();
+let shown: Page = "write";
 
 for (const [name, { title }] of Object.entries(pages) as [Page, (typeof pages)[Page]][]) {
   const link = el("a", { href: `#/${name}`, "data-testid": `nav-${name}` }, title);
@@ -46,6 +48,7 @@ function route(first = false): void {
     made.set(page, view);
     main.append(view);
   }
+  shown = page;
   for (const [name, element] of made) element.hidden = name !== page;
   for (const [name, link] of links) {
     if (name === page) link.setAttribute("aria-current", "page");
@@ -67,7 +70,9 @@ startTheme(byId("theme") as HTMLButtonElement);
 const dialog = new ModelDialog();
 document.body.append(dialog.element);
 startStatus(byId("status"), () => dialog.open());
-acceptDrops((files) => dialog.open(files));
+const models: DropTarget = { words: "Drop a .gguf file, or a folder with a model", take: (files) => dialog.open(files) };
+const results: DropTarget = { words: "Drop files of results", take: (files) => void comparison.add(files) };
+acceptDrops(() => (shown === "compare" ? results : models));
 window.addEventListener("hashchange", () => route());
 window.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();

@@ -17,6 +17,7 @@ const advice: Record<ErrorCode, string> = {
   "bad-file": "Download or convert the file again. Fastweight takes .gguf files, and folders with config.json and .safetensors.",
   "unknown-architecture": "Fastweight runs TTT, Llama-like Transformers, Mamba and Mamba-2.",
   "bad-state": "Load the state into the model that it was saved from.",
+  "bad-results": "Choose a file that “fastweight bench --out FILE” or the page Bench of this version has written.",
   "bad-option": "Change the option and try again.",
   "empty-prompt": "Type a few words first.",
   "context-full": "Start over: this kind of model can hold only so many tokens at once.",

@@ -16,6 +16,12 @@ function stored(): Theme {
 /** Called when colours have changed: canvases draw again. */
 export const themeChanged = new EventTarget();
 
+/** Whether it is dark now. */
+export function isDark(): boolean {
+  const theme = document.documentElement.dataset["theme"];
+  return theme === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : theme === "dark";
+}
+
 export function startTheme(button: HTMLButtonElement): void {
   let theme = stored();
   const apply = (): void => {

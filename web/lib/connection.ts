@@ -1,6 +1,6 @@
 /** The way to the engine's worker: calls with answers, events, and questions that the worker waits for. */
 
-import { abortError, FastweightError, fromWire } from "./errors";
+import { abortError, FastweightError, fromWire, type ErrorCode } from "./errors";
 import type { ToPage, ToWorker } from "./protocol";
 import { spawn } from "./spawn";
 
@@ -9,6 +9,8 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
   /** Called with each event of the call; what it returns, or resolves to, answers the event if it is a question. */
   onEvent?: ((event: never) => unknown) | undefined;
+  /** Called once the call is under way, with the way to tell it something. */
+  onStart?: ((tell: (event: string) => void) => void) | undefined;
 }
 
 interface Pending {
@@ -29,7 +31,7 @@ export class Connection {
     this.worker.onmessage = ({ data }: MessageEvent<ToPage>) => void this.hear(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
-      this.end(`the engine's worker failed: ${event.message || "it could not be started"}`);
+      this.end("internal", `the engine's worker failed: ${event.message || "it could not be started"}`);
     };
   }
 
@@ -43,7 +45,7 @@ export class Connection {
   }
 
   /** Calls one of the worker's methods. */
-  call<T>(method: string, args: unknown[], { signal, onEvent }: CallOptions = {}): Promise<T> {
+  call<T>(method: string, args: unknown[], { signal, onEvent, onStart }: CallOptions = {}): Promise<T> {
     if (this.ended) return Promise.reject(this.ended);
     if (signal?.aborted) return Promise.reject(abortError());
     const id = this.next++;
@@ -53,7 +55,13 @@ export class Connection {
       this.pending.set(id, { resolve, reject, onEvent });
       this.post({ id, method, args });
     });
+    onStart?.((event) => this.post({ tell: id, event }));
     return answered.finally(() => signal?.removeEventListener("abort", abort));
+  }
+
+  /** Ends the worker, with all that it holds. */
+  close(): void {
+    this.end("disposed", "the engine's worker was closed");
   }
 
   private post(message: ToWorker): void {
@@ -62,7 +70,7 @@ export class Connection {
 
   private async hear(message: ToPage): Promise<void> {
     if ("crashed" in message) {
-      this.end(`the engine crashed: ${message.crashed}`);
+      this.end("internal", `the engine crashed: ${message.crashed}`);
       return;
     }
     const call = this.pending.get(message.id);
@@ -78,8 +86,8 @@ export class Connection {
   }
 
   /** A worker whose module trapped is of no use any more; the next connection gets a fresh one. */
-  private end(why: string): void {
-    this.ended = new FastweightError("internal", why);
+  private end(code: ErrorCode, why: string): void {
+    this.ended = new FastweightError(code, why);
     for (const call of this.pending.values()) call.reject(this.ended);
     this.pending.clear();
     this.worker.terminate();

@@ -27,6 +27,8 @@ export type ErrorCode =
   | "bad-file"
   /** A model family that the engine doesn't know. */
   | "unknown-architecture"
+  /** A file that holds no results of the bench, or results of another version, or contradicts itself. */
+  | "bad-results"
   /** A state of another model, or a damaged one. */
   | "bad-state"
   /** An option out of range: which, what was found and what would do. */

@@ -12,9 +12,11 @@
 import { connection } from "./connection";
 import type { DeviceChoice, VerifyLine } from "./types";
 
+export { bench, compare, readResults, report, type BenchOptions, type BenchProgress, type ResultsSource } from "./bench";
 export { DeviceError, DownloadError, FastweightError, FileError, type ErrorCode } from "./errors";
 export { Model } from "./model";
 export { preflight } from "./preflight";
+export type * from "./results";
 export { Session } from "./session";
 export type * from "./types";
 

@@ -7,6 +7,8 @@ export type ToWorker =
   | { id: number; method: string; args: unknown[] }
   /** Abort a call. */
   | { abort: number }
+  /** Tell a call something. */
+  | { tell: number; event: string }
   /** Answer a question. */
   | { question: number; answer: unknown };
 

@@ -8,6 +8,8 @@ import { methods } from "./worker/methods";
 /** What a call under way may do. */
 export interface Call {
   signal: AbortSignal;
+  /** What the page told it so far. */
+  readonly heard: readonly string[];
   /** Tells the page something. */
   tell(event: unknown): void;
   /** Tells the page something and waits for its answer; an abort answers with `undefined`. */
@@ -15,7 +17,7 @@ export interface Call {
 }
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
-const calls = new Map<number, AbortController>();
+const calls = new Map<number, { abort: AbortController; heard: string[] }>();
 const questions = new Map<number, (answer: unknown) => void>();
 let nextQuestion = 1;
 
@@ -23,9 +25,10 @@ function post(message: ToPage): void {
   scope.postMessage(message);
 }
 
-function call(id: number, signal: AbortSignal): Call {
+function call(id: number, signal: AbortSignal, heard: string[]): Call {
   return {
     signal,
+    heard,
     tell: (event) => post({ id, event, question: null }),
     ask: (event) =>
       new Promise((resolve) => {
@@ -45,11 +48,12 @@ function call(id: number, signal: AbortSignal): Call {
 
 async function answer(id: number, method: string, args: unknown[]): Promise<void> {
   const abort = new AbortController();
-  calls.set(id, abort);
+  const heard: string[] = [];
+  calls.set(id, { abort, heard });
   try {
     const run = methods[method];
     if (!run) throw new TypeError(`the worker has no method ${method}`);
-    post({ id, value: await run(call(id, abort.signal), ...(args as never[])) });
+    post({ id, value: await run(call(id, abort.signal, heard), ...(args as never[])) });
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) post({ crashed: error.message });
     else post({ id, error: toWire(abort.signal.aborted ? abortError() : error) });
@@ -59,7 +63,8 @@ async function answer(id: number, method: string, args: unknown[]): Promise<void
 }
 
 scope.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-  if ("abort" in data) calls.get(data.abort)?.abort();
+  if ("abort" in data) calls.get(data.abort)?.abort.abort();
+  else if ("tell" in data) calls.get(data.tell)?.heard.push(data.event);
   else if ("question" in data) questions.get(data.question)?.(data.answer);
   else void answer(data.id, data.method, data.args);
 };

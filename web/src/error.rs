@@ -55,11 +55,16 @@ impl From<Failure> for JsValue {
             return own;
         }
         let (kind, code) = code(&error);
-        let thrown = js_sys::Error::new(&error.to_string());
-        for (name, value) in [("kind", kind), ("code", code)] {
-            // A fresh object takes every property.
-            let _ = Reflect::set(&thrown, &name.into(), &value.into());
-        }
-        thrown.into()
+        thrown(kind, code, &error.to_string())
     }
+}
+
+/// An error of a kind and a code, as `WireError` in `lib/errors.ts` has them.
+pub(crate) fn thrown(kind: &str, code: &str, message: &str) -> JsValue {
+    let thrown = js_sys::Error::new(message);
+    for (name, value) in [("kind", kind), ("code", code)] {
+        // A fresh object takes every property.
+        let _ = Reflect::set(&thrown, &name.into(), &value.into());
+    }
+    thrown.into()
 }

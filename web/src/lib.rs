@@ -1,17 +1,21 @@
 //! Fastweight in the browser: what the npm package's worker calls. Thin bindings over [`fastweight::generate`]; what is more than that
 //! (downloads, storage, the worker) is TypeScript, in `lib/`.
 
+mod bench;
 mod device;
 mod error;
 mod files;
 mod model;
 mod product;
+mod report;
 mod session;
 mod verify;
 
+pub use bench::{bench, check_results};
 pub use device::Device;
 pub use model::{Model, inspect};
 pub use product::Product;
+pub use report::{compare, report};
 pub use session::Session;
 pub use verify::verify;
 

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import { POLICY } from "../policy";
 import { App, expect, test } from "./app";
+import { madeResults, resultsFile } from "./made-results";
 
 const PHONE = { width: 390, height: 844 };
 const DESKTOP = { width: 1440, height: 900 };
@@ -17,16 +18,21 @@ const pictures = join(import.meta.dirname, "..", "test-results", "screenshots");
 /** Looks at what is on the page, at both widths and in both schemes; at a state of less weight, in one scheme for each width. */
 async function look(app: App, name: string, both = true): Promise<void> {
   const { page } = app;
+  // Axe is a script, and the report's frame runs none: report.spec.ts looks at what stands in it.
+  const frame = await page.$("iframe");
+  const place = await frame?.evaluateHandle(({ parentElement }) => parentElement);
   for (const [width, size] of Object.entries({ phone: PHONE, desktop: DESKTOP })) {
     await page.setViewportSize(size);
     for (const colorScheme of ["dark", "light"] as const) {
       if (!both && (size === PHONE) !== (colorScheme === "light")) continue;
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await frame?.evaluate((element) => element.remove());
       const { passes, violations } = await new AxeBuilder({ page }).analyze();
       expect(passes.length).toBeGreaterThan(10);
       const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
       const told = grave.map(({ id, nodes }) => `${id}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
       expect.soft(told, `${name}, ${width}, ${colorScheme}`).toEqual([]);
+      await place?.evaluate((element, child) => element!.append(child!), frame);
     }
     await page.emulateMedia({ colorScheme: "light" });
     await page.screenshot({ path: join(pictures, `${name}-${width}.png`), fullPage: true });
@@ -59,11 +65,23 @@ test("learn", async ({ app }) => {
   await look(app, "learn");
 });
 
-test("bench and compare", async ({ app }) => {
-  await app.open("bench");
+test("bench and compare", async ({ app, page }) => {
+  await app.open("compare");
+  await look(app, "compare-empty", false);
+
+  // What a run would leave.
+  const results = JSON.stringify({ ...madeResults("before"), valid: false, invalid: ["the tab was hidden"] });
+  await page.evaluate((text) => localStorage.setItem("fastweight-bench", text), results);
+  await app.show("bench");
+  await page.reload();
+  await app.ready();
+  await expect(app.at("bench-result")).toBeVisible();
+  await app.at("bench-every").check();
   await look(app, "bench");
-  await app.show("compare");
-  await look(app, "compare");
+  await app.at("bench-compare").click();
+  await app.at("compare-files").setInputFiles([resultsFile("other.json", madeResults("software")), resultsFile("nonsense.json", "nonsense")]);
+  await expect(app.at("compare-status")).toContainText("2 results");
+  await look(app, "compare", false);
 });
 
 test("choosing a model", async ({ app, site }) => {

@@ -146,16 +146,16 @@ impl Shapes {
     }
 }
 
-/// Times every variant of every shape, warm, and cold where there are weights of a size.
+/// Times every variant of every shape, warm, and cold where there are weights of a size. What is measured of a shape is in `found` when the shape is finished.
 pub(super) async fn measure(
     device: &Device,
     settings: &Settings,
     ceilings: Option<&Ceilings>,
     shapes: &Shapes,
+    found: &mut Vec<Measurement>,
     observer: &mut dyn Observer,
-) -> Result<Vec<Measurement>, BenchError> {
+) -> Result<(), BenchError> {
     let mut course = Course::new(settings, 2, shapes.0.len() * 3);
-    let mut measurements = Vec::new();
     let cache = ceilings.and_then(|c| c.knee).unwrap_or(USUAL_CACHE) as f64;
     for i in Order::new(settings.seed).shuffled(shapes.0.len()) {
         let Shape { case, kernel, subject } = &shapes.0[i];
@@ -203,14 +203,14 @@ pub(super) async fn measure(
         let prepared = began.elapsed();
         for mut m in finish(&mut beds, &mut course, observer).await? {
             m.share = ceilings.map(|c| c.share(&m));
-            measurements.push(m);
+            found.push(m);
         }
         log::debug!(
             "{kernel} {subject}: checked after {checked:?}, prepared after {prepared:?}, timed after {:?}",
             began.elapsed()
         );
     }
-    Ok(measurements)
+    Ok(())
 }
 
 /// The step of a run of `rows` tokens from `position` on, of one sequence.

@@ -55,6 +55,8 @@ fn empty(device: &Device, surroundings: Surroundings, settings: &Settings) -> Re
         ("storage_buffers", caps.storage_buffers.into()),
     ]
     .into_iter()
+    // What has no limit is left out: few readers of JSON hold such a number.
+    .filter(|(_, n)| *n != u64::MAX)
     .map(|(name, n)| (name.to_string(), n))
     .collect();
     let stamps = device.stamps_period();
@@ -130,6 +132,7 @@ async fn fill(
     let mut after = "start".to_string();
     look(&mut watch, settings, results, after, observer).await?;
     for section in sections {
+        observer.begins(*section);
         let mut found = match section {
             Section::Device => {
                 let (ceilings, found) = ceilings(device, settings, observer).await?;
@@ -138,7 +141,14 @@ async fn fill(
             }
             Section::Kernels => {
                 let shapes = shapes(device, settings, models)?;
-                kernels::measure(device, settings, results.ceilings.as_ref(), &shapes, observer).await?
+                let mut found = Vec::new();
+                let measured = kernels::measure(device, settings, results.ceilings.as_ref(), &shapes, &mut found, observer);
+                if let Err(error) = measured.await {
+                    // What was finished outlives the interruption.
+                    results.measurements.extend(found);
+                    return Err(error);
+                }
+                found
             }
             Section::Models => {
                 let found = super::models(device, settings, models, observer).await?;

@@ -1,14 +1,13 @@
 /** How far the fast weights have moved from their start. */
 
 import { el } from "../dom";
+import { percent } from "../format";
 import type { ReadingRecord, Selection } from "../record";
 import { figure, type FigureElement } from "./figure";
 import { Plot, type Columns } from "./plot";
 
 /** More heads than this, and only those of the chosen layer are drawn. */
 const MOST = 32;
-
-const percent = (value: number): string => `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %`;
 
 export class MovedChart {
   readonly element: FigureElement;

@@ -28,6 +28,8 @@ export interface PlotOptions {
   /** Fill between the first two lines. */
   band?: Colour;
   format?: (value: number) => string;
+  /** Writes a place on the x axis; by default a count. */
+  place?: (x: number) => string;
   /** Writes the numbers of the axis. */
   axis?: (value: number) => string;
   /** What the cursor says of a point, after its x. */
@@ -109,7 +111,7 @@ export class Plot {
     const options: uPlot.Options = {
       width,
       height,
-      padding: [8, 18, 0, 0],
+      padding: [8, this.options.place === undefined ? 18 : 28, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
       scales: {
@@ -117,7 +119,7 @@ export class Plot {
         y: { range: (_chart, min, max) => this.range(min ?? 0, max ?? 1) },
       },
       axes: [
-        axis(this.options.x, 26, { grid: { show: false }, space: 60, values: (_chart, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) }),
+        axis(this.options.x, 26, { grid: { show: false }, space: 60, values: (_chart, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? this.place(tick) : "")) }),
         axis(y, 44, { space: 34, values: (_chart, ticks) => ticks.map((tick) => (this.options.axis ?? plain)(tick)) }),
       ],
       series: [
@@ -137,6 +139,10 @@ export class Plot {
     return new uPlot(options, this.data as uPlot.AlignedData, this.canvas);
   }
 
+  private place(x: number): string {
+    return this.options.place?.(x) ?? x.toLocaleString("en");
+  }
+
   private range(min: number, max: number): [number, number] {
     if (this.options.zero === false && max > min) {
       const margin = 0.06 * (max - min);
@@ -152,7 +158,7 @@ export class Plot {
       element.textContent = value === null || value === undefined ? "" : format(value);
     });
     const x = index === null ? undefined : this.data[0]?.[index];
-    this.where.textContent = x === null || x === undefined || index === null ? "" : `${this.options.x} ${x.toLocaleString("en")}${this.options.note?.(index) ?? ""}`;
+    this.where.textContent = x === null || x === undefined || index === null ? "" : `${this.options.x} ${this.place(x)}${this.options.note?.(index) ?? ""}`;
   }
 
   private key(event: KeyboardEvent): void {

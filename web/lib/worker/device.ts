@@ -5,8 +5,12 @@ import type { DeviceChoice, DeviceInfo } from "../types";
 import { Device } from "../wasm/fastweight.js";
 
 /** What the browser says of its adapter: seldom more than a family. */
+export async function adapterInfo(): Promise<GPUAdapterInfo | undefined> {
+  return (await navigator.gpu?.requestAdapter())?.info;
+}
+
 async function adapterName(): Promise<string> {
-  const info = (await navigator.gpu?.requestAdapter())?.info;
+  const info = await adapterInfo();
   return info?.description || [info?.vendor, info?.architecture].filter(Boolean).join(" ") || "WebGPU";
 }
 

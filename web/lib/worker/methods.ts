@@ -1,16 +1,18 @@
 /** What the page can call. */
 
+import type { WireBenchOptions } from "../bench";
 import { FastweightError } from "../errors";
 import type { FetchOptions } from "../files";
 import { cached, locate, remove } from "../files/locate";
 import type { WireLoadOptions } from "../model";
 import type { DeviceChoice, Inspection, Message, ModelInfo, ModelSource, Progress } from "../types";
-import { inspect, Model, verify } from "../wasm/fastweight.js";
+import { checkResults, compare, inspect, Model, report, verify } from "../wasm/fastweight.js";
 import type { Call } from "../worker";
+import { runBench } from "./bench";
 import { openDevice } from "./device";
 import { Reopening } from "./reopening";
 import { callSession, hold, release } from "./sessions";
-import { engine } from "./wasm";
+import { engine, MOST_BYTES } from "./wasm";
 
 /** A loaded model, and the sessions that it has opened. */
 interface Loaded {
@@ -20,9 +22,6 @@ interface Loaded {
 }
 
 const models = new Map<number, Loaded>();
-
-/** The most that the 32-bit memory of a wasm module holds, less what the engine itself takes. */
-const MOST_BYTES = 3.5e9;
 
 async function open(source: ModelSource, options: WireLoadOptions, call: Call, headersOnly: boolean): Promise<Reopening> {
   const how = (signal: AbortSignal, onProgress: (progress: Progress) => void): FetchOptions => ({
@@ -142,6 +141,26 @@ export const methods: Record<string, (call: Call, ...args: never[]) => Promise<u
     } finally {
       device.free();
     }
+  },
+
+  async bench(call, options: WireBenchOptions) {
+    await engine();
+    return runBench(call, options);
+  },
+
+  async checkResults(_, file: string, text: string) {
+    await engine();
+    checkResults(file, text);
+  },
+
+  async report(_, files: [name: string, text: string][]) {
+    await engine();
+    return report(files.map(([name]) => name), files.map(([, text]) => text));
+  },
+
+  async compare(_, files: [name: string, text: string][], force: boolean) {
+    await engine();
+    return JSON.parse(compare(files.map(([name]) => name), files.map(([, text]) => text), force));
   },
 
   async memory() {

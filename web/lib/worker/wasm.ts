@@ -3,6 +3,9 @@
 import init, { type InitOutput } from "../wasm/fastweight.js";
 import address from "../wasm/fastweight_bg.wasm?url";
 
+/** The most that the 32-bit memory of a wasm module holds, less what the engine itself takes. */
+export const MOST_BYTES = 3.5e9;
+
 let module: Promise<InitOutput> | null = null;
 
 /** The module, fetched and compiled once. */
