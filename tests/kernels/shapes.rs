@@ -60,7 +60,8 @@ const MAKERS: &[(&str, Make)] = &[
         // Other columns before, between and behind.
         let qk = r.within(0, 9);
         let v = qk + width + kv_width + r.within(0, 9);
-        let p = rows_of(r, &step, v + kv_width + r.within(0, 9));
+        let behind = r.within(0, 9);
+        let p = rows_of(r, &step, v + kv_width + behind);
         let table = weight(r, DType::F32, &[rope.rows(), heads.head_dim], 0.0, 0.3);
         let [k_cache, v_cache] = caches(r, &heads, dtype, &step);
         let bound = if dtype == DType::F16 { 5e-3 } else { 1e-4 };
