@@ -177,7 +177,7 @@ impl Made {
     pub(super) fn grow(&mut self) {
         let axis = self.axis();
         let width = self.dice.pick(&WIDTHS);
-        match self.dice.below(27) {
+        match self.dice.below(30) {
             0 | 1 => {
                 let (x, y) = (self.operand(axis, width), self.operand(axis, width));
                 self.add(&x, &y);
@@ -260,7 +260,7 @@ impl Made {
                 let y = self.operand(Axis::Fixed, self.width(&x));
                 self.add(&x, &y);
             }
-            22 | 23 => {
+            22 | 23 | 26..=28 => {
                 let width = self.dice.pick(&[5, 8]);
                 let x = self.operand(Axis::Tokens, width);
                 let gains = self.gains(width);

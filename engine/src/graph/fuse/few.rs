@@ -25,8 +25,17 @@ pub(super) fn fuse(graph: &mut Graph, caps: &Caps) {
 /// Tokens of a sequence from which on a kernel that takes them one after the other no longer pays.
 const MANY: usize = 4;
 
-/// Makes node `at` compute `op` of `inputs`, and yield `outputs`, in place of itself and of the nodes `gone`, which come before it.
-fn replace(graph: &mut Graph, at: usize, op: Op, inputs: Vec<ValueId>, outputs: Vec<ValueId>, gone: &mut [usize]) {
+/// A node in place of several.
+struct Fused {
+    op: Op,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+    /// The nodes that go into it, besides the one that it takes the place of.
+    gone: Vec<usize>,
+}
+
+/// Puts a fused node in the place of node `at`, which comes behind those that go into it.
+fn replace(graph: &mut Graph, at: usize, Fused { op, inputs, outputs, mut gone }: Fused) {
     for (output, value) in outputs.iter().enumerate() {
         graph.values[value.0].source = Source::Node { node: at, output };
     }
@@ -59,7 +68,7 @@ fn norm_into_conv(graph: &mut Graph) {
             && graph.desc(x).rows() < MANY * graph.desc(window).rows()
         {
             let (inputs, outputs) = (vec![x, graph.nodes[before].inputs[1], w, bias, window], node.outputs.clone());
-            replace(graph, at, NormConv { norm, taps }.into(), inputs, outputs, &mut [before]);
+            replace(graph, at, Fused { op: NormConv { norm, taps }.into(), inputs, outputs, gone: vec![before] });
         } else {
             at += 1;
         }
@@ -80,8 +89,8 @@ fn layer_norm_into_matvec(graph: &mut Graph) {
         {
             let norm_inputs = &graph.nodes[before].inputs;
             let inputs = [&[norm_inputs[0], node.inputs[1]], &norm_inputs[1..], &node.inputs[2..]].concat();
-            let (op, outputs) = (Matvec { prologue: Prologue::Layer(norm), epilogue }, node.outputs.clone());
-            replace(graph, at, op.into(), inputs, outputs, &mut [before]);
+            let (op, outputs) = (Matvec { prologue: Prologue::Layer(norm), epilogue }.into(), node.outputs.clone());
+            replace(graph, at, Fused { op, inputs, outputs, gone: vec![before] });
         } else {
             at += 1;
         }
@@ -107,15 +116,19 @@ fn swiglu_into_matvec(graph: &mut Graph, caps: &Caps) {
         {
             let (inputs, outputs) = (graph.nodes[before].inputs.clone(), node.outputs.clone());
             graph.nodes[at].label = graph.nodes[before].label.clone();
-            replace(graph, at, Matvec { prologue, epilogue: Epilogue::Swiglu }.into(), inputs, outputs, &mut [before]);
+            let op = Matvec { prologue, epilogue: Epilogue::Swiglu }.into();
+            replace(graph, at, Fused { op, inputs, outputs, gone: vec![before] });
         } else {
             at += 1;
         }
     }
 }
 
+/// Makes a TTT layer with a front.
+type Layer = fn(Geometry, Front) -> Op;
+
 /// The geometry of a TTT layer with given operands and no probe, and how to make that layer with a front.
-fn ttt_layer(op: &Op) -> Option<(Geometry, fn(Geometry, Front) -> Op)> {
+fn ttt_layer(op: &Op) -> Option<(Geometry, Layer)> {
     match *op {
         Op::TttLinear(TttLinear { geometry, probe: false, front: None }) => {
             Some((geometry, |geometry, front| TttLinear { geometry, probe: false, front: Some(front) }.into()))
@@ -131,16 +144,16 @@ fn ttt_layer(op: &Op) -> Option<(Geometry, fn(Geometry, Front) -> Op)> {
 fn operands_into_ttt(graph: &mut Graph) {
     let mut at = 0;
     while at < graph.nodes.len() {
-        if let Some((op, inputs, outputs, mut gone)) = ttt_with_front(graph, at) {
-            replace(graph, at, op, inputs, outputs, &mut gone);
+        if let Some(fused) = ttt_with_front(graph, at) {
+            replace(graph, at, fused);
         } else {
             at += 1;
         }
     }
 }
 
-/// Op, inputs and outputs of the layer at node `at` with a front, and the nodes that go into it.
-fn ttt_with_front(graph: &mut Graph, at: usize) -> Option<(Op, Vec<ValueId>, Vec<ValueId>, Vec<usize>)> {
+/// The layer at node `at` with a front.
+fn ttt_with_front(graph: &mut Graph, at: usize) -> Option<Fused> {
     let (geometry, layer) = ttt_layer(&graph.nodes[at].op)?;
     let [qk, v, lr, params, fast, open] = graph.nodes[at].inputs[..] else { return None };
     let sequences = graph.desc(fast).rows() / geometry.heads;
@@ -178,7 +191,7 @@ fn ttt_with_front(graph: &mut Graph, at: usize) -> Option<(Op, Vec<ValueId>, Vec
     let front = Front { qk: qk_start, v: v_start, lr: z_start, taps: filter_taps, interleaved, gate: lr_gate };
     let mut inputs = vec![p, params, table, fast, open];
     inputs.extend(window);
-    Some((layer(geometry, front), inputs, outputs, gone))
+    Some(Fused { op: layer(geometry, front), inputs, outputs, gone })
 }
 
 /// The tensors of several small weights, end to end in one.
@@ -222,7 +235,8 @@ fn append_into_attend(graph: &mut Graph) {
         {
             let inputs = vec![p, graph.nodes[turn].inputs[1], k_old, v_old];
             let outputs = vec![node.outputs[0], k_cache, v_cache];
-            replace(graph, at, AttendAppend { heads, rope, qk, v }.into(), inputs, outputs, &mut [append, turn]);
+            let op = AttendAppend { heads, rope, qk, v }.into();
+            replace(graph, at, Fused { op, inputs, outputs, gone: vec![append, turn] });
         } else {
             at += 1;
         }
