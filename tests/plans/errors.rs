@@ -42,7 +42,9 @@ const REFUSED: &[Refused] = &[
         longer: &[0, 1, 4, 5],
         fixed: &[0, 4, 5],
     },
+    Refused { kernel: "multiply_add", wider: &[1], dtype: &[0, 1], longer: &[1], fixed: &[] },
     Refused { kernel: "norm_conv", wider: &[0, 1, 2, 3, 4], dtype: &[0, 1, 2, 3, 4], longer: &[1, 2, 3], fixed: &[0] },
+    Refused { kernel: "random", wider: &[0, 1], dtype: &[0, 1], longer: &[0], fixed: &[] },
     Refused { kernel: "remember", wider: &[0, 1], dtype: &[0, 1], longer: &[], fixed: &[] },
     Refused { kernel: "repetition", wider: &[1], dtype: &[0, 1], longer: &[], fixed: &[0] },
     Refused { kernel: "rms_norm", wider: &[0, 1], dtype: &[0, 1], longer: &[], fixed: &[] },
@@ -62,6 +64,8 @@ const REFUSED: &[Refused] = &[
         longer: &[0, 1, 2, 4, 5],
         fixed: &[0, 1, 2, 5],
     },
+    Refused { kernel: "stream_copy", wider: &[0], dtype: &[0], longer: &[], fixed: &[] },
+    Refused { kernel: "stream_read", wider: &[0], dtype: &[0], longer: &[], fixed: &[] },
     Refused { kernel: "swiglu", wider: &[0, 1], dtype: &[0, 1], longer: &[0, 1], fixed: &[0, 1] },
     Refused {
         kernel: "ttt_linear",

@@ -109,8 +109,9 @@ impl Random {
 impl Kernel for Random {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
         expect_inputs(inputs, 2)?;
-        if *inputs[0] != Desc::fixed(DType::U32, &[7]) {
-            return Err(OpError::input(inputs, 0, "u32[7]"));
+        let rule = inputs[0];
+        if rule.dtype != DType::U32 || rule.axis != Axis::Fixed || rule.len() != 7 {
+            return Err(OpError::input(inputs, 0, "fixed u32 with 7 elements"));
         }
         let row = Desc::fixed(self.dtype, &[1, self.width]).row_bytes() / 4;
         let words = inputs[1];
