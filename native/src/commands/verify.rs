@@ -94,7 +94,7 @@ fn report(args: &Args, options: &Verify, device: &Device, lines: &[Line], interr
     writeln!(out, "{:<18} {:>5} {:>9} {:>14}", "kernel", "cases", "variants", "error / bound")?;
     for line in lines {
         let worst = match line.worst {
-            none if none == 0.0 => "none".to_string(),
+            0.0 => "none".to_string(),
             worst if worst < 1e4 => format!("{worst:.4}"),
             _ => "> 10000".to_string(),
         };
