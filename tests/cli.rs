@@ -8,46 +8,17 @@ mod chat;
 mod eval;
 #[path = "cli/hub.rs"]
 mod hub;
-#[path = "cli/measure.rs"]
-mod measure;
+#[path = "cli/program.rs"]
+mod program;
 #[path = "cli/verify.rs"]
 mod verify;
 
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::process::{Command, Stdio};
 
 use fastweight_tests::fixtures::{self, shipped};
 use serde_json::Value;
 
-/// The program, built as it is now in this test's own profile.
-fn program() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let mut folder = std::env::current_exe().expect("the test's own path");
-        folder.pop();
-        folder.pop();
-        let release = folder.file_name().is_some_and(|name| name == "release");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--workspace"]).args(release.then_some("--release"));
-        assert!(build.status().expect("cargo starts").success(), "the program does not build");
-        folder.join(format!("fastweight{}", std::env::consts::EXE_SUFFIX))
-    })
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.args(args).env("FASTWEIGHT_MODEL", shipped()).env("FASTWEIGHT_NO_TUNE", "1").stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    command(args).output().expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("all output is UTF-8")
-}
+use program::{command, run, text};
 
 /// Runs, expects success, and returns stdout.
 fn stdout(args: &[&str]) -> String {

@@ -96,6 +96,9 @@ fn sentinel() -> [f64; 2] {
     [short(8e6 / of(&mut copy)), short(2e6 / of(&mut multiply))]
 }
 
+/// Something to be timed.
+type Work<'a> = Box<dyn FnMut() + 'a>;
+
 /// Writes tests/fixtures/bench/steady.jsonl anew, on a machine that does nothing else: `cargo test -p fastweight-tests --test bench record -- --ignored`.
 #[test]
 #[ignore = "records for some minutes"]
@@ -107,7 +110,7 @@ fn record() {
         session
     });
     let [mut cpu, mut gpu] = sessions;
-    let mut works: Vec<(&str, Box<dyn FnMut()>)> = vec![
+    let mut works: Vec<(&str, Work<'_>)> = vec![
         ("multiply-adds on one thread", Box::new(|| multiply_adds(4_000_000))),
         ("16 tokens on the CPU device", Box::new(move || draw(&mut cpu, 16))),
         ("2 tokens on lavapipe", Box::new(move || draw(&mut gpu, 2))),

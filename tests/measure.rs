@@ -1,13 +1,23 @@
 //! `fastweight bench`, measuring: what its results hold, and what becomes of them when it is interrupted. No time is judged but as a share of the
-//! device's own ceiling.
+//! device's own ceiling. One test at a time, in a program of their own: what is measured side by side is measured wrong.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fastweight::bench::results::{Results, Section};
 use fastweight::kernels::KERNELS;
 
-use super::{command, run, text};
+#[path = "cli/program.rs"]
+mod program;
+
+use program::{command, run, text};
+
+/// Held by the test that measures.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs a bench into a file, and reads that.
 fn measured(args: &[&str]) -> Results {
@@ -22,6 +32,7 @@ fn measured(args: &[&str]) -> Results {
 
 #[test]
 fn a_quick_run_covers_every_kernel_and_four_models() {
+    let _alone = alone();
     let results = measured(&["bench", "--quick", "-r", "3", "-d", "software"]);
     assert_eq!(results.invalid, Vec::<String>::new());
     assert!(results.complete && results.valid);
@@ -48,6 +59,7 @@ fn a_quick_run_covers_every_kernel_and_four_models() {
 
 #[test]
 fn only_what_is_named_is_measured() {
+    let _alone = alone();
     let results = measured(&["bench", "device", "--quick", "-r", "2", "-d", "cpu", "--only", "rms_norm"]);
     let kernels: BTreeSet<&str> =
         results.measurements.iter().filter(|m| m.section == Section::Kernels).map(|m| m.name.as_str()).collect();
@@ -58,6 +70,7 @@ fn only_what_is_named_is_measured() {
 #[cfg(unix)]
 #[test]
 fn what_was_measured_survives_an_interruption() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("results.json");
     let file = out.to_str().expect("its name is UTF-8");
@@ -80,6 +93,7 @@ fn what_was_measured_survives_an_interruption() {
 
 #[test]
 fn a_profile_names_every_step() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let trace = folder.path().join("trace.json");
     let file = trace.to_str().expect("its name is UTF-8");
