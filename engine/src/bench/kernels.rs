@@ -180,7 +180,7 @@ pub(super) async fn measure(
         let weights: usize = case.inputs.iter().filter(|i| i.role == Role::Weight).map(|i| i.desc.bytes()).sum();
         let work = Work {
             tokens: f64::from(case.steps[0].head.rows),
-            context: f64::from(case.steps[0].head.context - case.steps[0].head.rows),
+            context: f64::from(case.steps[0].sequences.iter().map(|s| s.position).max().unwrap_or(0)),
             operations: planned.cost.operations,
             least: planned.cost.least,
             moved: planned.cost.moved,
