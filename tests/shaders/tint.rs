@@ -16,7 +16,7 @@ use super::{Compiled, Compiler, expect_none, plain_places, shaders, spread_place
 const PAGE: &str = include_str!("tint.html");
 
 /// How long the browser may take.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// What the page found.
 #[derive(Deserialize)]
