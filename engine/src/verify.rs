@@ -93,7 +93,7 @@ fn planned(graph: &Graph, caps: &Caps) -> Result<(Plan, PlanStep), PlanError> {
 }
 
 /// The plan of a case with this launch.
-fn with_launch(plan: &Plan, case: &Case, launch: Launch) -> Plan {
+pub(crate) fn with_launch(plan: &Plan, case: &Case, launch: Launch) -> Plan {
     let mut plan = plan.clone();
     for step in plan.steps.iter_mut().filter(|s| s.op == case.op) {
         step.launch = launch.clone();

@@ -62,10 +62,7 @@ impl Bed {
         copies: usize,
         mut measurement: Measurement,
     ) -> Result<Bed, BenchError> {
-        let mut plan = planned.plan.clone();
-        for step in plan.steps.iter_mut().filter(|s| s.op == case.op) {
-            step.launch = planned.launches[launch].clone();
-        }
+        let mut plan = verify::with_launch(&planned.plan, case, planned.launches[launch].clone());
         // The copy before it is for the graph's sake; runs after the first may start from what the last one left.
         plan.steps.retain(|s| s.op == case.op);
         measurement.variant = Some(planned.launches[launch].name());

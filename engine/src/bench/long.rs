@@ -3,8 +3,8 @@
 use web_time::Instant;
 
 use super::bed::unmeasured;
-use super::models::{ModelOptions, ids};
-use super::results::{Measurement, Section, Settings, Work};
+use super::models::{ModelOptions, ids, work_of};
+use super::results::{Measurement, Section, Settings};
 use super::sampling::Course;
 use super::{BenchError, Observer};
 use crate::device::Device;
@@ -36,18 +36,7 @@ pub async fn long(
         let model = Model::random(opened, settings.seed, device, LoadOptions::default()).await?;
         let mut batch = model.batch(1).await?;
         let tokens = ids(&batch, (options.long / PARTS).max(1));
-        let (plan, room) = model.plan_at(Purpose::Prefill, 1, tokens.len(), tokens.len())?;
-        let (cost, runs) = (plan.cost(), tokens.len() as f64 / room as f64);
-        let state = plan.states.bytes() as f64;
-        let work = Work {
-            tokens: tokens.len() as f64,
-            context: 0.0,
-            operations: cost.operations * runs,
-            least: cost.least * runs,
-            moved: cost.moved * runs,
-            state,
-            working_set: plan.weight_bytes() as f64 + state,
-        };
+        let work = work_of(&model, Purpose::Prefill, 1, tokens.len(), 0)?;
         let mut m = unmeasured(Section::Long, &name, subject.clone(), None, work);
         // The first chunks find the device's pace; then the run begins anew.
         batch.prefill(&[&tokens[..tokens.len().min(4096)]]).await?;

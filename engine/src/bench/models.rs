@@ -318,6 +318,17 @@ fn work(model: &Model, options: &ModelOptions, task: Task, sequences: usize, con
         Task::Read => (Purpose::Prefill, options.prompt),
         Task::Write => (Purpose::Decode, options.predict),
     };
+    work_of(model, purpose, sequences, tokens, context)
+}
+
+/// The work of so many tokens of each sequence, read or written behind a context.
+pub(super) fn work_of(
+    model: &Model,
+    purpose: Purpose,
+    sequences: usize,
+    tokens: usize,
+    context: usize,
+) -> Result<Work, BenchError> {
     let (plan, room) = model.plan_at(purpose, sequences, tokens * sequences, context + tokens)?;
     let tokens = (tokens * sequences) as f64;
     let (cost, runs) = (plan.cost(), tokens / room as f64);
