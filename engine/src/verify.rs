@@ -10,6 +10,7 @@ use crate::exec::{Program, States, Weights};
 use crate::graph::{Graph, GraphError, ValueId, Weight};
 use crate::kernels::{Case, Launch, Role};
 use crate::plan::{Place, Plan, PlanError, PlanStep, PlanWeight};
+use crate::step::Step;
 use crate::tensor::DType;
 
 mod product;
@@ -135,43 +136,59 @@ pub(crate) fn graph(case: &Case) -> Result<(Graph, Vec<(String, ValueId)>), Grap
 
 /// The words of every output after every run.
 async fn run(device: &Device, case: &Case, plan: &Plan, outputs: &[(String, ValueId)]) -> Result<Vec<Vec<u32>>, VerifyError> {
-    let mut weights = Weights::new(device);
-    for weight in &plan.weights {
-        fill(&mut weights, weight, &words_of(weight, case)).await?;
-    }
+    let weights = weights_of(device, case, plan).await?;
     let program = Program::new(device, Arc::new(plan.clone()), &weights).await?;
     let mut states = States::new(device, &plan.states, plan, &weights).await?;
-    for (i, input) in case.inputs.iter().filter(|i| i.role == Role::State).enumerate() {
-        states.write(i, 0, &input.fill.words(&input.desc));
-    }
-    let activations: Vec<(String, Vec<u32>)> = case
-        .inputs
-        .iter()
-        .enumerate()
-        .filter(|(_, input)| input.role == Role::Activation)
-        .map(|(i, input)| (format!("input {i}"), input.fill.words(&input.desc)))
-        .collect();
+    write_states(&mut states, case);
+    let activations = activations(case);
     let mut all = Vec::new();
     for step in &case.steps {
         let inputs: Vec<(&str, &[u32])> = activations.iter().map(|(n, w)| (n.as_str(), &w[..])).collect();
-        let mut reads = Vec::new();
-        for (name, _) in outputs {
-            let port = plan.output(name).expect("every output was named");
-            let desc = &port.operand.desc;
-            // A state is compared whole; of the rest, the live rows.
-            let rows = match port.place {
-                Place::State { .. } => desc.rows(),
-                _ => step.live(desc.axis, desc.rows()),
-            };
-            reads.push((name.as_str(), rows * desc.row_bytes() / 4));
-        }
+        let lengths = lengths(plan, outputs, step);
+        let reads: Vec<(&str, usize)> = lengths.iter().map(|(name, words)| (name.as_str(), *words)).collect();
         all.extend(program.run(&mut states, step, &inputs, &reads)?.finish().await?);
     }
     Ok(all)
 }
 
+/// The weights of a case on a device.
+pub(crate) async fn weights_of(device: &Device, case: &Case, plan: &Plan) -> Result<Weights, DeviceError> {
+    let mut weights = Weights::new(device);
+    for weight in &plan.weights {
+        fill(&mut weights, weight, &words_of(weight, case)).await?;
+    }
+    Ok(weights)
+}
+
+/// Puts the states of a case to their start.
+pub(crate) fn write_states(states: &mut States, case: &Case) {
+    for (i, input) in case.inputs.iter().filter(|i| i.role == Role::State).enumerate() {
+        states.write(i, 0, &input.fill.words(&input.desc));
+    }
+}
+
+/// Name and words of each activation of a case.
+pub(crate) fn activations(case: &Case) -> Vec<(String, Vec<u32>)> {
+    let activations = case.inputs.iter().enumerate().filter(|(_, input)| input.role == Role::Activation);
+    activations.map(|(i, input)| (format!("input {i}"), input.fill.words(&input.desc))).collect()
+}
+
+/// Name and length in words of each output of a run: a state whole; of the rest, the live rows.
+pub(crate) fn lengths(plan: &Plan, outputs: &[(String, ValueId)], step: &Step) -> Vec<(String, usize)> {
+    let length = |(name, _): &(String, ValueId)| {
+        let port = plan.output(name).expect("every output was named");
+        let desc = &port.operand.desc;
+        let rows = match port.place {
+            Place::State { .. } => desc.rows(),
+            _ => step.live(desc.axis, desc.rows()),
+        };
+        (name.clone(), rows * desc.row_bytes() / 4)
+    };
+    outputs.iter().map(length).collect()
+}
+
 /// The words of the weight of a case.
-pub(crate) fn words_of(weight: &PlanWeight, case: &Case) -> Vec<u32> {
+fn words_of(weight: &PlanWeight, case: &Case) -> Vec<u32> {
     let Weight::Tensors { names, .. } = &weight.weight else { unreachable!("cases have no constants") };
     let index: usize = names[0]["input ".len()..].parse().expect("the name was made of it");
     case.inputs[index].fill.words(&weight.desc)

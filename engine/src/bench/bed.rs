@@ -6,9 +6,8 @@ use super::results::{Cache, Measurement, Section, TimerKind, Work};
 use super::sampling::Item;
 use super::{BenchError, Program, States};
 use crate::device::Device;
-use crate::exec::Weights;
-use crate::kernels::{Case, Cost, Launch, Role};
-use crate::plan::{Place, Plan};
+use crate::kernels::{Case, Cost, Launch};
+use crate::plan::Plan;
 use crate::verify;
 
 /// A case with one of its launches, ready to run.
@@ -71,27 +70,11 @@ impl Bed {
         let plan = Arc::new(plan);
         let mut programs = Vec::new();
         for _ in 0..copies {
-            let mut weights = Weights::new(device);
-            for weight in &plan.weights {
-                verify::fill(&mut weights, weight, &verify::words_of(weight, case)).await?;
-            }
+            let weights = verify::weights_of(device, case, &plan).await?;
             let states = States::new(device, &plan.states, &plan, &weights).await?;
             programs.push((Program::new(device, plan.clone(), &weights).await?, states));
         }
-        let mut inputs = Vec::new();
-        for (i, input) in case.inputs.iter().enumerate().filter(|(_, input)| input.role == Role::Activation) {
-            inputs.push((format!("input {i}"), input.fill.words(&input.desc)));
-        }
-        let mut reads = Vec::new();
-        for (name, _) in &planned.outputs {
-            let port = plan.output(name).expect("every output was named");
-            let desc = &port.operand.desc;
-            let rows = match port.place {
-                Place::State { .. } => desc.rows(),
-                _ => step.live(desc.axis, desc.rows()),
-            };
-            reads.push((name.clone(), rows * desc.row_bytes() / 4));
-        }
+        let (inputs, reads) = (verify::activations(case), verify::lengths(&plan, &planned.outputs, &step));
         let updates = !case.op.kernel().updates().is_empty();
         let item = Item::new(programs, step, measurement);
         let mut bed = Bed { item, first: Vec::new(), updates, inputs, reads, case: case.clone() };
@@ -105,9 +88,7 @@ impl Bed {
     /// Puts everything back to the start, runs once, and reads the outputs.
     async fn afresh(&mut self, copy: usize) -> Result<Vec<Vec<u32>>, BenchError> {
         let (program, states) = &mut self.item.programs[copy];
-        for (i, input) in self.case.inputs.iter().filter(|i| i.role == Role::State).enumerate() {
-            states.write(i, 0, &input.fill.words(&input.desc));
-        }
+        verify::write_states(states, &self.case);
         let inputs: Vec<(&str, &[u32])> = self.inputs.iter().map(|(n, w)| (n.as_str(), &w[..])).collect();
         Ok(program.run(states, &self.item.step, &inputs, &reads(&self.reads))?.finish().await?)
     }

@@ -12,10 +12,10 @@ use super::sampling::Course;
 use super::sizes::Family;
 use super::{BenchError, Observer};
 use crate::device::Device;
-use crate::exec::{Program, States, Weights};
+use crate::exec::{Program, States};
 use crate::kernels::ttt_linear::TttLinear;
 use crate::kernels::ttt_mlp::TttMlp;
-use crate::kernels::{Case, CaseInput, Cost, Fill, Geometry, Op, Role};
+use crate::kernels::{Case, CaseInput, Cost, Fill, Geometry, Op};
 use crate::step::{Sequence, Step};
 use crate::tensor::{DType, Desc};
 use crate::verify;
@@ -192,18 +192,11 @@ async fn on_cpu(
     let planned = Planned::new(device, &case)?;
     let mut plan = planned.plan.clone();
     plan.steps.retain(|step| step.op == case.op);
-    let mut weights = Weights::new(device);
-    for weight in &plan.weights {
-        verify::fill(&mut weights, weight, &verify::words_of(weight, &case)).await?;
-    }
+    let weights = verify::weights_of(device, &case, &plan).await?;
     let mut states = States::new(device, &plan.states, &plan, &weights).await?;
-    for (i, input) in case.inputs.iter().filter(|i| i.role == Role::State).enumerate() {
-        states.write(i, 0, &input.fill.words(&input.desc));
-    }
+    verify::write_states(&mut states, &case);
     let program = Program::new(device, Arc::new(plan), &weights).await?;
-    let activations = case.inputs.iter().enumerate().filter(|(_, input)| input.role == Role::Activation);
-    let words: Vec<(String, Vec<u32>)> =
-        activations.map(|(i, input)| (format!("input {i}"), input.fill.words(&input.desc))).collect();
+    let words = verify::activations(&case);
     let inputs: Vec<(&str, &[u32])> = words.iter().map(|(name, words)| (name.as_str(), &words[..])).collect();
     let one = |position: usize, count: usize| Step::new(vec![Sequence::new(position as u32, count as u32)]);
     let steps = [vec![one(0, tokens)], (0..tokens).map(|t| one(t, 1)).collect()];
