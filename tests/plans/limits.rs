@@ -25,8 +25,8 @@ use pollster::block_on;
 
 use super::dice::Dice;
 use super::made::Made;
-use super::on_random_graphs;
 use super::run::{BOUND, run, weights, worst};
+use super::{GRAPHS, on_random_graphs};
 
 /// Bytes that a binding may cover on the small devices of this page: 16 rows of 8 floats.
 const SMALL: u64 = 512;
@@ -250,7 +250,7 @@ fn over(plan: &Plan, limit: u64) -> Option<String> {
 #[test]
 fn random_graphs_at_random_limits_compute_the_same_or_name_what_does_not_fit() {
     let (cpu, mut computed, mut refused) = (Device::cpu(), 0, 0);
-    on_random_graphs(|i, made: &mut Made| {
+    on_random_graphs(GRAPHS, |i, made: &mut Made| {
         let limit = [1600, 1280, 640, 300][i % 4] + 4 * Dice::new(i as u64).below(8) as u64;
         let device = cpu.clone().with_caps(|caps| (caps.binding_bytes, caps.buffer_bytes) = (limit, 4 * limit));
         match Plan::new(&made.graph, device.caps()) {

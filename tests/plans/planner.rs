@@ -9,7 +9,7 @@ use fastweight::kernels::Operand;
 use fastweight::plan::{Place, Plan, PlanStep};
 
 use super::made::{Made, Node};
-use super::on_random_graphs;
+use super::{GRAPHS, on_random_graphs};
 
 /// What a buffer holds: some columns of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -165,7 +165,7 @@ impl<'a> Follower<'a> {
 #[test]
 fn every_read_finds_its_value() {
     let (mut slots, mut values) = (0, 0);
-    on_random_graphs(|_, made| {
+    on_random_graphs(GRAPHS, |_, made| {
         for caps in [Caps::default(), Caps::unlimited()] {
             let plan = Plan::new(&made.graph, &caps).map_err(|e| e.to_string())?;
             Follower::new(made, &plan)?.follow().map_err(|e| format!("{e}\n{plan}"))?;
@@ -180,7 +180,7 @@ fn every_read_finds_its_value() {
 
 #[test]
 fn the_same_graph_gives_the_same_plan() {
-    on_random_graphs(|_, made| {
+    on_random_graphs(GRAPHS, |_, made| {
         let plan = |graph| Plan::new(graph, Device::cpu().caps()).map_err(|e| e.to_string());
         // Each plan hashes its values with seeds of its own.
         match plan(&made.graph)? == plan(&made.graph.clone())? {
