@@ -2,7 +2,7 @@
 // Past the logits all is integer arithmetic, or one subtraction and one product: the same on every device.
 //
 //   logits  [sequences, VOCABULARY]  read
-//   record  [sequences, 4]           read_write   id, 1 if all logits were finite, candidates kept, 0
+//   record  [sequences, 64]          read_write   at 4 · (position mod 16): id, 1 if all logits were finite, candidates kept, 0
 //   token   [sequences]              read_write   id
 //
 // One workgroup of 256 a sequence. Candidates are ordered by (logit, lower id first); every filter keeps a prefix, and the
@@ -270,10 +270,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     }
     if local == 0u {
         let finite = first.z == 0u;
-        record[s * 4u] = select(0u, drawn, finite);
-        record[s * 4u + 1u] = select(0u, 1u, finite);
-        record[s * 4u + 2u] = select(0u, kept, finite);
-        record[s * 4u + 3u] = 0u;
+        let at = s * 64u + step.sequence[s].position % 16u * 4u;
+        record[at] = select(0u, drawn, finite);
+        record[at + 1u] = select(0u, 1u, finite);
+        record[at + 2u] = select(0u, kept, finite);
+        record[at + 3u] = 0u;
         token[s] = select(0u, drawn, finite);
     }
 }

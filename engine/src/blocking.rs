@@ -64,7 +64,7 @@ impl Session {
     }
 
     /// The fast weights of a head of a layer, now and at the learned start.
-    pub fn fast_weights(&self, layer: usize, head: usize) -> Result<FastWeights, Error> {
+    pub fn fast_weights(&mut self, layer: usize, head: usize) -> Result<FastWeights, Error> {
         block_on(self.0.fast_weights(layer, head))
     }
 
@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// The session's state as bytes.
-    pub fn snapshot(&self) -> Result<Vec<u8>, Error> {
+    pub fn snapshot(&mut self) -> Result<Vec<u8>, Error> {
         block_on(self.0.snapshot())
     }
 
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// Another session with the same past.
-    pub fn fork(&self) -> Result<Session, Error> {
+    pub fn fork(&mut self) -> Result<Session, Error> {
         Ok(Session(block_on(self.0.fork())?))
     }
 

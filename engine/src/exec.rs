@@ -9,6 +9,7 @@ use crate::plan::{Plan, PlanWeight, StateLayout};
 use crate::step::Step;
 use crate::tensor::Desc;
 
+mod ahead;
 mod burst;
 mod cpu;
 mod gpu;
@@ -130,6 +131,8 @@ impl Filling<'_> {
 pub struct States {
     layout: Arc<StateLayout>,
     kind: StatesKind,
+    /// On the CPU, the copy of what does not grow that [`States::rewind`] puts back: the state and its words.
+    kept: Vec<(usize, cpu::Parts)>,
 }
 
 enum StatesKind {
@@ -144,7 +147,7 @@ impl States {
             Kind::Cpu(_) => StatesKind::Cpu(cpu::zeros(layout)),
             Kind::Gpu(gpu) => StatesKind::Gpu(gpu::GpuStates::new(gpu.clone(), layout).await?),
         };
-        let mut states = States { layout: layout.clone(), kind };
+        let mut states = States { layout: layout.clone(), kind, kept: Vec::new() };
         states.reset(plan, weights);
         Ok(states)
     }
@@ -280,7 +283,7 @@ impl States {
             }
             StatesKind::Gpu(states) => StatesKind::Gpu(states.grown(&self.layout, layout, &pieces).await?),
         };
-        Ok(States { layout: layout.clone(), kind })
+        Ok(States { layout: layout.clone(), kind, kept: Vec::new() })
     }
 
     /// A copy on the same device.
@@ -289,7 +292,7 @@ impl States {
             StatesKind::Cpu(states) => StatesKind::Cpu(states.clone()),
             StatesKind::Gpu(states) => StatesKind::Gpu(states.duplicate(&self.layout).await?),
         };
-        Ok(States { layout: self.layout.clone(), kind })
+        Ok(States { layout: self.layout.clone(), kind, kept: Vec::new() })
     }
 }
 
@@ -398,7 +401,7 @@ impl Program {
                 RunKind::Done(outputs)
             }
             (ProgramKind::Gpu(program), StatesKind::Gpu(states)) => {
-                RunKind::Gpu(program.run(states, step, inputs, reads, self.device.profile())?)
+                RunKind::Gpu(program.run(states, std::slice::from_ref(step), inputs, reads, self.device.profile())?)
             }
             _ => unreachable!("plan and states are on one device"),
         };

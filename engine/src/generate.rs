@@ -1,5 +1,6 @@
 //! Generation: a model on a device, and sessions that read, learn and write with it. One client of [`crate::exec`] among others.
 
+mod ahead;
 mod batch;
 mod chat;
 mod journal;

@@ -11,6 +11,9 @@ pub const MAX_SEQUENCES: usize = 64;
 /// The most tokens back that the repetition penalty looks.
 pub const HISTORY: usize = 256;
 
+/// The most runs that one submit takes.
+pub const MAX_RUNS: usize = 16;
+
 /// The record of one sequence. Field for field the struct `Sequence` of `step.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -100,9 +103,8 @@ impl Step {
         }
     }
 
-    /// The bytes of the table as the shaders read it: the head, then the live records.
-    pub fn write_bytes(&self, out: &mut Vec<u8>) {
-        out.clear();
+    /// Appends the bytes of the table as the shaders read it: the head, then the live records.
+    pub fn append_bytes(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(bytemuck::bytes_of(&self.head));
         out.extend_from_slice(bytemuck::cast_slice(&self.sequences));
     }

@@ -6,9 +6,9 @@ use fastweight::device::Device;
 use fastweight::exec::{Program, States, Weights};
 use fastweight::graph::Graph;
 use fastweight::kernels::repetition::Repetition;
-use fastweight::kernels::sample::Sample;
+use fastweight::kernels::sample::{RECORD, Sample, record_at};
 use fastweight::plan::Plan;
-use fastweight::step::{HISTORY, MAX_SEQUENCES, Sequence, Step};
+use fastweight::step::{HISTORY, MAX_RUNS, MAX_SEQUENCES, Sequence, Step};
 use fastweight::tensor::{DType, Desc};
 use pollster::block_on;
 
@@ -64,11 +64,13 @@ impl Sampler {
         for rows in rows.chunks(self.sequences) {
             let logits = words(&rows.iter().map(|r| r.0).collect::<Vec<_>>());
             let records = rows.iter().map(|r| r.1).collect();
-            let found = self.ready.run(&logits, records, "record", 4 * rows.len());
+            let places: Vec<usize> = rows.iter().enumerate().map(|(s, row)| record_at(s, row.1.position)).collect();
+            let found = self.ready.run(&logits, records, "record", RECORD * MAX_RUNS * rows.len());
+            let found: Vec<Record> = places.iter().map(|at| found[*at..at + RECORD].try_into().expect("four words")).collect();
             let tokens = block_on(self.ready.states.read(0, 1, 0)).expect("the tokens").swap_remove(0);
-            let drawn: Vec<u32> = found.as_chunks::<4>().0.iter().map(|r| r[0]).collect();
+            let drawn: Vec<u32> = found.iter().map(|r| r[0]).collect();
             assert_eq!(tokens[..rows.len()], drawn, "the next step takes what was drawn");
-            all.extend_from_slice(found.as_chunks().0);
+            all.extend(found);
         }
         all
     }

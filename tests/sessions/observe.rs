@@ -24,7 +24,7 @@ fn read(session: &mut Session, tokens: &[u32]) -> Vec<Option<u32>> {
     bits(&block_on(session.read(tokens)).expect("losses"))
 }
 
-fn snapshot(session: &Session) -> Vec<u8> {
+fn snapshot(session: &mut Session) -> Vec<u8> {
     block_on(session.snapshot()).expect("a state")
 }
 
@@ -68,7 +68,7 @@ fn observing_gives_the_losses_and_the_state_of_reading() {
                         true => {
                             assert_eq!(losses, wanted, "{about}");
                             assert!(
-                                snapshot(&watched) == snapshot(&plain),
+                                snapshot(&mut watched) == snapshot(&mut plain),
                                 "{about}: the states differ after {} tokens",
                                 at + count
                             );
@@ -145,9 +145,10 @@ fn fast_weights_start_at_the_checkpoint_and_move_as_told() {
             let shape = model.architecture().fast().expect("a model that learns");
             let mut session = session(&model);
             let each = || (0..shape.layers).flat_map(|layer| (0..shape.heads).map(move |head| (layer, head)));
-            let weights = |session: &Session, (layer, head)| block_on(session.fast_weights(layer, head)).expect("fast weights");
+            let weights =
+                |session: &mut Session, (layer, head)| block_on(session.fast_weights(layer, head)).expect("fast weights");
             for (layer, head) in each() {
-                let fresh = weights(&session, (layer, head));
+                let fresh = weights(&mut session, (layer, head));
                 assert_eq!(way(&fresh), 0.0, "{name}: a fresh session has not moved");
                 let names: Vec<_> = fresh.matrices.iter().map(|m| (m.name, m.rows, m.columns)).collect();
                 assert_eq!(names, shape.matrices);
@@ -162,11 +163,11 @@ fn fast_weights_start_at_the_checkpoint_and_move_as_told() {
             let (_, seen) = observe(&mut session, &fixture.ids[..33]);
             assert_eq!(seen.len(), 2);
             for (layer, head) in each() {
-                let (found, wanted) = (seen[1].moved[layer][head], way(&weights(&session, (layer, head))));
+                let (found, wanted) = (seen[1].moved[layer][head], way(&weights(&mut session, (layer, head))));
                 assert!((f64::from(found) - wanted).abs() <= 1e-6 * wanted && wanted > 0.0, "{name}: {found}, wanted {wanted}");
             }
             block_on(session.reset()).expect("a reset");
-            assert!(each().all(|at| way(&weights(&session, at)) == 0.0), "{name}: a reset returns to the start");
+            assert!(each().all(|at| way(&weights(&mut session, at)) == 0.0), "{name}: a reset returns to the start");
         }
     }
 }

@@ -219,7 +219,7 @@ impl Session {
 
     /// Another session with the same past.
     pub async fn fork(&self) -> Result<Session, JsValue> {
-        let session = self.inner.lock().await;
+        let mut session = self.inner.lock().await;
         let fork = Session::new(self.model.clone(), carried!(self.model, session.fork()));
         fork.restored.set(self.restored.get());
         Ok(fork)
@@ -227,7 +227,7 @@ impl Session {
 
     /// The state as a file.
     pub async fn save(&self) -> Result<Uint8Array, JsValue> {
-        let session = self.inner.lock().await;
+        let mut session = self.inner.lock().await;
         let bytes = carried!(self.model, session.snapshot());
         Ok(Uint8Array::from(&bytes[..]))
     }
@@ -250,7 +250,7 @@ impl Session {
     /// A head's inner model, as `[{ name, rows, columns, now, start }]` in JSON.
     #[wasm_bindgen(js_name = fastWeights)]
     pub async fn fast_weights(&self, layer: usize, head: usize) -> Result<String, JsValue> {
-        let session = self.inner.lock().await;
+        let mut session = self.inner.lock().await;
         let matrices = carried!(self.model, session.fast_weights(layer, head));
         let matrices: Vec<_> = matrices
             .matrices

@@ -357,11 +357,9 @@ async fn sample(batch: &mut Batch, options: &ModelOptions, task: Task, context: 
             Ok(start.elapsed().as_secs_f64())
         }
         Task::Write => {
-            let (mut tokens, sampling) = (ids(batch, n), vec![Sampling::default(); n]);
+            let (tokens, sampling) = (ids(batch, n), vec![Sampling::default(); n]);
             let start = Instant::now();
-            for _ in 0..options.predict {
-                tokens = batch.decode(&tokens, &sampling).await?;
-            }
+            batch.write(&tokens, &sampling, options.predict).await?;
             Ok(start.elapsed().as_secs_f64())
         }
     }

@@ -155,7 +155,7 @@ impl Gpu {
         };
         let step_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("step values"),
-            entries: &[uniform(0, false, STEP_BYTES), uniform(1, true, size_of::<Part>())],
+            entries: &[uniform(0, true, STEP_BYTES), uniform(1, true, size_of::<Part>())],
         });
         let name = if info.name.is_empty() { "webgpu".to_string() } else { info.name };
         let (counters, pipelines) = (CounterCells::default(), Mutex::default());

@@ -1,5 +1,6 @@
 //! Many runs in one submit, timed: by the device's own stamps where it has them, and by the clock always.
 
+use std::slice;
 use std::time::Duration;
 
 use web_time::Instant;
@@ -49,7 +50,7 @@ async fn on_gpu(
     let gpu = runs[0].0.gpu.clone();
     let mut groups = Vec::new();
     for (program, states) in runs.iter_mut() {
-        program.write_step(step);
+        program.write_steps(slice::from_ref(step));
         groups.push(program.state_groups(states));
     }
     let stamps = gpu.stamps(1);
@@ -60,7 +61,7 @@ async fn on_gpu(
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("burst"), timestamp_writes });
         for i in 0..times {
             let at = i % runs.len();
-            dispatches += runs[at].0.encode(&mut pass, &groups[at], step);
+            dispatches += runs[at].0.encode(&mut pass, &groups[at], (step, 0));
         }
     }
     if let Some(stamps) = &stamps {

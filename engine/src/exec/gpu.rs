@@ -6,12 +6,14 @@ use super::{Piece, Profile};
 use crate::device::Pipeline;
 use crate::device::{DeviceError, Gpu, STEP_BYTES, Stamps, count};
 use crate::plan::{Place, Plan, StateLayout, StatePart, StatePlace};
-use crate::step::{Part, Step};
+use crate::step::{MAX_RUNS, Part, Step};
 
 /// The states' buffers, and the bind groups over them that each program made.
 pub(super) struct GpuStates {
     gpu: Arc<Gpu>,
     buffers: Vec<wgpu::Buffer>,
+    /// A copy of what does not grow, once a submit of several runs was wanted: a buffer for each range of [`StateLayout::fixed`].
+    pub(super) kept: Vec<wgpu::Buffer>,
     /// By program: the group 2 of each step, made on the session's first run of it.
     groups: Vec<(usize, Arc<Vec<Option<wgpu::BindGroup>>>)>,
 }
@@ -25,7 +27,7 @@ impl GpuStates {
         for bytes in &layout.buffers {
             buffers.push(gpu.buffer("session state", *bytes, STATE_USAGE).await?);
         }
-        Ok(GpuStates { gpu, buffers, groups: Vec::new() })
+        Ok(GpuStates { gpu, buffers, kept: Vec::new(), groups: Vec::new() })
     }
 
     fn encode(&self, work: impl FnOnce(&mut wgpu::CommandEncoder)) {
@@ -33,6 +35,32 @@ impl GpuStates {
         work(&mut encoder);
         self.gpu.queue.submit([encoder.finish()]);
         count(&self.gpu.counters.submits, 1);
+    }
+
+    /// Makes room for a copy of what does not grow.
+    pub(super) async fn make_kept(&mut self, layout: &StateLayout) -> Result<(), DeviceError> {
+        if self.kept.is_empty() {
+            for (_, _, bytes) in layout.fixed() {
+                self.kept.push(self.gpu.buffer("kept state", bytes, STATE_USAGE).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what does not grow, before the runs that follow in the same submit.
+    fn keep(&self, layout: &StateLayout, encoder: &mut wgpu::CommandEncoder) {
+        for ((buffer, start, bytes), kept) in layout.fixed().into_iter().zip(&self.kept) {
+            encoder.copy_buffer_to_buffer(&self.buffers[buffer], start, kept, 0, bytes);
+        }
+    }
+
+    /// Puts the copy back.
+    pub(super) fn rewind(&mut self, layout: &StateLayout) {
+        self.encode(|e| {
+            for ((buffer, start, bytes), kept) in layout.fixed().into_iter().zip(&self.kept) {
+                e.copy_buffer_to_buffer(kept, 0, &self.buffers[buffer], start, bytes);
+            }
+        });
     }
 
     pub(super) fn zero(&mut self, place: &StatePlace) {
@@ -104,6 +132,12 @@ impl GpuStates {
     }
 }
 
+/// The group 2 of each step of a program.
+type Groups = [Option<wgpu::BindGroup>];
+
+/// Entries of a uniform buffer that are found by dynamic offset begin at multiples of this: WebGPU's default.
+const ENTRY: usize = 256;
+
 /// One dispatch, ready to be encoded.
 struct GpuStep {
     pipeline: Arc<Pipeline>,
@@ -155,7 +189,6 @@ impl GpuProgram {
             slots.push(gpu.buffer("plan slot", *bytes, usage).await?);
         }
         // Each distinct part has an entry of a constant table, found by dynamic offset.
-        const ENTRY: usize = 256;
         let mut parts: Vec<Part> = Vec::new();
         let mut table = Vec::new();
         let mut steps = Vec::new();
@@ -192,17 +225,19 @@ impl GpuProgram {
         }
         table.resize(parts.len().max(1) * ENTRY, 0);
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let step_buffer = gpu.buffer("step values", STEP_BYTES as u64, uniform).await?;
+        let step_bytes = (MAX_RUNS - 1) * STEP_BYTES.next_multiple_of(ENTRY) + STEP_BYTES;
+        let step_buffer = gpu.buffer("step values", step_bytes as u64, uniform).await?;
         let part_buffer = gpu.buffer("parts", table.len() as u64, uniform).await?;
         gpu.write(&part_buffer, 0, &table);
-        let part_binding =
-            wgpu::BufferBinding { buffer: &part_buffer, offset: 0, size: wgpu::BufferSize::new(size_of::<Part>() as u64) };
+        let entry = |buffer, bytes: usize| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size: wgpu::BufferSize::new(bytes as u64) })
+        };
         let step_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("step values"),
             layout: &gpu.step_layout,
             entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: step_buffer.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Buffer(part_binding) },
+                wgpu::BindGroupEntry { binding: 0, resource: entry(&step_buffer, STEP_BYTES) },
+                wgpu::BindGroupEntry { binding: 1, resource: entry(&part_buffer, size_of::<Part>()) },
             ],
         });
         gpu.check()?;
@@ -234,26 +269,28 @@ impl GpuProgram {
         groups
     }
 
-    /// Writes the step values of the runs that follow.
-    pub(super) fn write_step(&self, step: &Step) {
+    /// Writes the step values of the runs that follow, and says where those of each are.
+    pub(super) fn write_steps(&self, steps: &[Step]) -> Vec<u32> {
         let mut bytes = self.step_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        step.write_bytes(&mut bytes);
+        bytes.clear();
+        let mut offsets = Vec::new();
+        for step in steps {
+            let start = bytes.len().next_multiple_of(ENTRY);
+            bytes.resize(start, 0);
+            offsets.push(start as u32);
+            step.append_bytes(&mut bytes);
+        }
         self.gpu.write(&self.step_buffer, 0, &bytes);
+        offsets
     }
 
     /// Encodes a run into a pass, and says how many dispatches it was.
-    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, state_groups: &[Option<wgpu::BindGroup>], step: &Step) -> u64 {
-        (0..self.steps.len()).map(|i| u64::from(self.encode_step(pass, state_groups, step, i))).sum()
+    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, state_groups: &Groups, (step, at): (&Step, u32)) -> u64 {
+        (0..self.steps.len()).map(|i| u64::from(self.encode_step(pass, state_groups, (step, at), i))).sum()
     }
 
     /// Encodes one step, unless this run has nothing for it.
-    fn encode_step(
-        &self,
-        pass: &mut wgpu::ComputePass<'_>,
-        state_groups: &[Option<wgpu::BindGroup>],
-        step: &Step,
-        i: usize,
-    ) -> bool {
+    fn encode_step(&self, pass: &mut wgpu::ComputePass<'_>, state_groups: &Groups, (step, at): (&Step, u32), i: usize) -> bool {
         let (planned, ready) = (&self.plan.steps[i], &self.steps[i]);
         let [x, y] = planned.launch.grid.folded(step, planned.part, self.plan.caps.workgroups_axis);
         if x == 0 {
@@ -265,7 +302,7 @@ impl GpuProgram {
                 pass.set_bind_group(i as u32, group, &[]);
             }
         }
-        pass.set_bind_group(3, &self.step_group, &[ready.part_offset]);
+        pass.set_bind_group(3, &self.step_group, &[at, ready.part_offset]);
         pass.dispatch_workgroups(x, y, 1);
         true
     }
@@ -274,7 +311,7 @@ impl GpuProgram {
     fn encode_stamped(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        state_groups: &[Option<wgpu::BindGroup>],
+        state_groups: &Groups,
         step: &Step,
         stamps: &Stamps,
     ) -> Vec<usize> {
@@ -287,16 +324,17 @@ impl GpuProgram {
             let timestamp_writes = Some(stamps.around(encoded.len()));
             let label = Some(self.plan.steps[i].label.as_str());
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes });
-            self.encode_step(&mut pass, state_groups, step, i);
+            self.encode_step(&mut pass, state_groups, (step, 0), i);
             encoded.push(i);
         }
         encoded
     }
 
+    /// Runs the plan once for each of `steps`, in one submit. Before more than one run what does not grow of the states is copied.
     pub(super) fn run(
         &self,
         states: &mut GpuStates,
-        step: &Step,
+        steps: &[Step],
         inputs: &[(&str, &[u32])],
         reads: &[(&str, usize)],
         profile: Option<&Profile>,
@@ -307,21 +345,24 @@ impl GpuProgram {
                 gpu.write(&self.slots[slot], 0, bytemuck::cast_slice(words));
             }
         }
-        self.write_step(step);
+        let offsets = self.write_steps(steps);
         let state_groups = self.state_groups(states);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        if steps.len() > 1 {
+            states.keep(&self.plan.states, &mut encoder);
+        }
         let stamped = profile.and_then(|profile| Some((profile, gpu.stamps(self.steps.len())?)));
-        let (dispatches, passes) = match stamped {
-            Some((profile, stamps)) => {
+        let (dispatches, passes) = match (stamped, steps) {
+            (Some((profile, stamps)), [step]) => {
                 let steps = self.encode_stamped(&mut encoder, &state_groups, step, &stamps);
                 let n = steps.len() as u64;
                 stamps.resolve(&mut encoder);
                 profile.wait_for(gpu, stamps, &self.plan, step, steps);
                 (n, n)
             }
-            None => {
+            _ => {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
-                (self.encode(&mut pass, &state_groups, step), 1)
+                (steps.iter().zip(offsets).map(|run| self.encode(&mut pass, &state_groups, run)).sum(), 1)
             }
         };
         count(&gpu.counters.dispatches, dispatches);

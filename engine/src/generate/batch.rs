@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use web_time::Instant;
 
+use super::ahead::{Drawn, Pace};
 use super::model::Loaded;
 use super::programs::{Purpose, TOKEN_STATE};
 use super::{Cancel, Model, Sampling};
 use crate::device::yield_now;
 use crate::error::Error;
 use crate::exec::{Program, States};
+use crate::kernels::sample::{RECORD, record_at};
 use crate::models::Capacity;
-use crate::step::{MAX_SEQUENCES, Sequence, Step};
+use crate::step::{MAX_RUNS, MAX_SEQUENCES, Sequence, Step};
 
 /// Sequences of one model, and their states.
 pub struct Batch {
@@ -29,6 +31,8 @@ pub struct Batch {
     programs: HashMap<Purpose, (Arc<Program>, Capacity)>,
     /// Tokens a sequence that the next chunk takes; follows the device's speed.
     pace: usize,
+    /// Tokens a sequence that the next submit draws.
+    pub(super) runs: Pace,
 }
 
 /// Time that a chunk should take on a GPU, since the whole system waits for it.
@@ -49,7 +53,7 @@ impl Batch {
         let states = States::new(&on.device, &plan.states, plan, &on.weights).await?;
         let programs = HashMap::from([(Purpose::Prefill, prefill)]);
         let (positions, pace) = (vec![0; sequences], on.pace);
-        Ok(Batch { model, on, states, positions, learning: 1.0, context, programs, pace })
+        Ok(Batch { model, on, states, positions, learning: 1.0, context, programs, pace, runs: Pace::new() })
     }
 
     /// A copy on the same device.
@@ -63,6 +67,7 @@ impl Batch {
             context: self.context,
             programs: self.programs.clone(),
             pace: self.pace,
+            runs: self.runs,
         })
     }
 
@@ -147,14 +152,36 @@ impl Batch {
 
     /// Takes one token a sequence in and draws the next of each.
     pub async fn decode(&mut self, tokens: &[u32], sampling: &[Sampling]) -> Result<Vec<u32>, Error> {
+        self.decode_runs(tokens, sampling, 1).await
+    }
+
+    async fn decode_runs(&mut self, tokens: &[u32], sampling: &[Sampling], runs: usize) -> Result<Vec<u32>, Error> {
         let n = self.positions.len();
         if let Some(found) = [tokens.len(), sampling.len()].into_iter().find(|found| *found != n) {
             return Err(Error::Sequences { found, wanted: n.to_string() });
         }
         self.check_tokens(tokens)?;
         self.states.write(TOKEN_STATE, 0, tokens);
-        let (records, _) = self.draw(sampling, false).await?;
-        Ok(records.into_iter().map(|r| r[0]).collect())
+        let (steps, drawn, _) = self.draw(sampling, runs, false).await?;
+        let mut last = Vec::new();
+        for (step, records) in steps.iter().zip(drawn) {
+            let ids = records.iter().zip(&step.sequences).map(|(record, s)| record.id(s.position + 1));
+            last = ids.collect::<Result<_, _>>()?;
+        }
+        Ok(last)
+    }
+
+    /// Draws `count` tokens of each sequence, each taken in by the next, the first after `tokens`; several in one submit where that is faster. Returns the
+    /// last of each, which is not taken in yet.
+    pub async fn write(&mut self, tokens: &[u32], sampling: &[Sampling], count: usize) -> Result<Vec<u32>, Error> {
+        let mut last = tokens.to_vec();
+        let mut left = count;
+        while left > 0 {
+            let runs = self.runs.runs(&self.on.device).min(left);
+            left -= runs;
+            last = self.decode_runs(&last, sampling, runs).await?;
+        }
+        Ok(last)
     }
 
     /// Refuses ids outside the vocabulary.
@@ -166,31 +193,60 @@ impl Batch {
         }
     }
 
-    /// One decode step on the tokens that the device holds: the drawn records and, if wanted, the logits.
-    pub(super) async fn draw(&mut self, sampling: &[Sampling], with_logits: bool) -> Result<(Vec<[u32; 4]>, Vec<f32>), Error> {
+    /// Decode steps in one submit, each on the token that the one before drew, the first on those that the device holds: the records of each step's
+    /// draws and, if wanted, the logits of the last.
+    pub(super) async fn draw(
+        &mut self,
+        sampling: &[Sampling],
+        runs: usize,
+        with_logits: bool,
+    ) -> Result<(Vec<Step>, Vec<Vec<Drawn>>, Vec<f32>), Error> {
         let n = self.positions.len();
         let purpose = if with_logits { Purpose::DecodeWithLogits } else { Purpose::Decode };
-        self.make_room(std::iter::repeat_n(1, n)).await?;
+        self.make_room(std::iter::repeat_n(runs, n)).await?;
         let (program, _) = self.program(purpose).await?;
-        let mut records = Vec::with_capacity(n);
-        for (position, sampling) in self.positions.iter().zip(sampling) {
-            sampling.check()?;
-            position.checked_add(1).ok_or(Error::Full(*position))?;
-            let mut record = Sequence { learning: self.learning, ..Sequence::new(*position, 1) };
-            sampling.write(&mut record);
-            records.push(record);
-        }
+        sampling.iter().try_for_each(Sampling::check)?;
+        let step = |run: usize| {
+            let record = |(position, sampling): (&u32, &Sampling)| {
+                let mut record = Sequence { learning: self.learning, ..Sequence::new(position + run as u32, 1) };
+                sampling.write(&mut record);
+                record
+            };
+            Step::new(self.positions.iter().zip(sampling).map(record).collect())
+        };
+        let steps: Vec<Step> = (0..runs).map(step).collect();
         let vocabulary = self.model.architecture().vocabulary();
-        let reads = [("record", 4 * n), ("logits", vocabulary * n)];
+        let reads = [("record", RECORD * MAX_RUNS * n), ("logits", vocabulary * n)];
         let reads = &reads[..if with_logits { 2 } else { 1 }];
-        let mut outputs = program.run(&mut self.states, &Step::new(records), &[], reads)?.finish().await?;
-        self.positions.iter_mut().for_each(|position| *position += 1);
-        let drawn: Vec<[u32; 4]> = outputs[0].chunks(4).map(|r| [r[0], r[1], r[2], r[3]]).collect();
-        if let Some(s) = drawn.iter().position(|r| r[1] == 0) {
-            return Err(Error::NotFinite { position: self.positions[s] });
-        }
+        let start = Instant::now();
+        let mut outputs = program.run_ahead(&mut self.states, &steps, reads).await?.finish().await?;
+        self.runs.adapt(runs, start.elapsed().as_secs_f32());
+        self.positions.iter_mut().for_each(|position| *position += runs as u32);
+        let drawn = |step: &Step| {
+            let at = |(s, record): (usize, &Sequence)| record_at(s, record.position);
+            step.sequences
+                .iter()
+                .enumerate()
+                .map(at)
+                .map(|at| Drawn(outputs[0][at..at + RECORD].try_into().expect("a record")))
+                .collect()
+        };
+        let drawn = steps.iter().map(drawn).collect();
         let logits = if with_logits { outputs.swap_remove(1) } else { Vec::new() };
-        Ok((drawn, logits.into_iter().map(f32::from_bits).collect()))
+        Ok((steps, drawn, logits.into_iter().map(f32::from_bits).collect()))
+    }
+
+    /// Goes back to before the last draw, whose runs these are, and runs only those of `accepted` again: they draw what they drew.
+    pub(super) async fn rewind(&mut self, steps: &[Step], accepted: usize) -> Result<(), Error> {
+        let (program, _) = self.program(Purpose::Decode).await?;
+        self.states.rewind();
+        for (position, record) in self.positions.iter_mut().zip(&steps[0].sequences) {
+            *position = record.position + accepted as u32;
+        }
+        if accepted > 0 {
+            program.run_ahead(&mut self.states, &steps[..accepted], &[]).await?.finish().await?;
+        }
+        Ok(())
     }
 
     /// The program of a purpose, and the tokens of each sequence that a run of it takes at most; there is room for `tokens`.

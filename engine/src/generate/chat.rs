@@ -154,7 +154,7 @@ impl Chat {
     }
 
     /// The conversation and the session's state as bytes.
-    pub async fn save(&self) -> Result<Vec<u8>, Error> {
+    pub async fn save(&mut self) -> Result<Vec<u8>, Error> {
         let saved = Saved { fastweight_chat: VERSION, messages: self.messages.clone(), ids: self.ids.clone() };
         let mut bytes = serde_json::to_vec(&saved).map_err(|e| SnapshotError::Head(e.to_string()))?;
         bytes.push(b'\n');

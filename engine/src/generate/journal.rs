@@ -54,12 +54,15 @@ impl Journal {
         Journal { base: (!batch.on.device.is_cpu()).then_some(base), taken: Vec::new() }
     }
 
-    /// The session's batch took these tokens in.
-    pub(super) async fn took(&mut self, tokens: &[u32], batch: &Batch) {
-        if batch.on.device.is_cpu() {
-            return;
+    /// The session took these tokens in.
+    pub(super) fn took(&mut self, tokens: &[u32], batch: &Batch) {
+        if !batch.on.device.is_cpu() {
+            self.taken.extend(tokens.iter().map(|token| (*token, batch.learning)));
         }
-        self.taken.extend(tokens.iter().map(|token| (*token, batch.learning)));
+    }
+
+    /// Keeps the state of the session's batch if it is time; it is the state after all tokens that were taken.
+    pub(super) async fn keep(&mut self, batch: &Batch) {
         let grows = batch.states.layout().states.iter().any(|s| s.grows);
         if self.taken.len() >= KEEP_EVERY
             && !grows
@@ -69,10 +72,14 @@ impl Journal {
         }
     }
 
-    /// A batch where the model is now, with the past of `old`: read from it, or, if its device is gone, read anew.
-    pub(super) async fn carry(&self, model: &Model, old: &Batch) -> Result<Batch, Error> {
+    /// A batch where the model is now, with the past of `old`: read from it, or, if its device is gone or it is not `settled`, read anew.
+    pub(super) async fn carry(&self, model: &Model, old: &Batch, settled: Result<(), Error>) -> Result<Batch, Error> {
         let mut batch = Batch::new(model, 1).await?;
-        match (Kept::of(old).await, &self.base) {
+        let kept = match settled {
+            Ok(()) => Kept::of(old).await,
+            Err(error) => Err(error),
+        };
+        match (kept, &self.base) {
             (Ok(kept), _) => kept.write(&mut batch).await?,
             (Err(_), base) => {
                 if let Some(base) = base {
@@ -85,7 +92,7 @@ impl Journal {
                 }
             }
         }
-        batch.learning = old.learning;
+        (batch.learning, batch.runs) = (old.learning, old.runs);
         Ok(batch)
     }
 }

@@ -313,7 +313,7 @@ pub(crate) fn estimate(
     let tokens = chunk(architecture, device).max(4 * sequences);
     let capacity = Capacity { sequences, tokens, context, cache, probe: false };
     let plan = |purpose| programs::plan(architecture, purpose, capacity, device.caps());
-    Ok(Memory::of(&[plan(Purpose::Prefill)?.0, plan(Purpose::Decode)?.0]))
+    Ok(Memory::of(&[plan(Purpose::Prefill)?.0, plan(Purpose::Decode)?.0], device))
 }
 
 /// Operations of a chunk on the CPU: about half a second of a small machine, which whoever cancels waits. Every chunk decodes all weights
@@ -339,7 +339,7 @@ impl Loaded {
         for purpose in [Purpose::Prefill, Purpose::Decode, Purpose::Loss] {
             plans.push(programs::plan(architecture, purpose, full, device.caps())?.0);
         }
-        Memory::of(&plans).within(options.memory)?;
+        Memory::of(&plans, device).within(options.memory)?;
         let operations = plans[0].cost().operations / full.tokens as f64;
         let pace = if device.is_cpu() { ((CHUNK_OPERATIONS / operations) as usize).clamp(16, full.tokens) } else { 16 };
         let mut weights = Weights::new(device);

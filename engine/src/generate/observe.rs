@@ -86,15 +86,15 @@ impl Session {
     }
 
     /// The fast weights of a head of a layer, both counted from 0: now, and at the learned start.
-    pub async fn fast_weights(&self, layer: usize, head: usize) -> Result<FastWeights, Error> {
+    pub async fn fast_weights(&mut self, layer: usize, head: usize) -> Result<FastWeights, Error> {
         let none = |had: String| Error::NoFastWeights { layer, head, had };
         let shape = self.model().architecture().fast().ok_or_else(|| none("none: it does not learn while it reads".into()))?;
         let FastShape { layers, heads, .. } = shape;
         if layer >= layers || head >= heads {
             return Err(none(format!("layers 0 to {} with heads 0 to {}", layers - 1, heads - 1)));
         }
-        let moved = self.moved().await?;
-        let batch = moved.as_ref().unwrap_or(&self.batch);
+        self.follow().await?;
+        let batch = &self.batch;
         let now = floats(batch.states.read_rows(&[(fast_states(&batch.states)[layer], head, 1)]).await?);
         let start = batch.fast_start(&shape).await?;
         let start = &start[(layer * heads + head) * shape.row()..];

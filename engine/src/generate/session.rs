@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::ahead::{Ahead, Pace};
 use super::journal::Journal;
 use super::programs::{Purpose, TOKEN_STATE};
 use super::{Batch, Model, Sampling, Writing, WritingOptions};
 use crate::error::Error;
+use crate::step::MAX_RUNS;
 use crate::text::TextStream;
 
 /// Stops a session's call from elsewhere: another thread, a signal handler, a button.
@@ -54,6 +56,8 @@ pub struct Session {
     pub(super) pending: Option<u32>,
     /// Whether the device's own copy of the pending token is that one.
     pub(super) pending_on_device: bool,
+    /// What was drawn after it and not given out yet.
+    pub(super) ahead: Option<Ahead>,
     pub(super) sampling: Sampling,
     pub(super) stream: TextStream,
     /// Text that was drawn but may be the start of a stop string.
@@ -68,6 +72,7 @@ impl Session {
             batch: Batch::new(model, 1).await?,
             pending: None,
             pending_on_device: false,
+            ahead: None,
             sampling: Sampling::default(),
             stream: TextStream::default(),
             held: String::new(),
@@ -83,7 +88,7 @@ impl Session {
 
     /// Tokens of the session so far, given and drawn.
     pub fn len(&self) -> usize {
-        self.batch.positions[0] as usize + usize::from(self.pending.is_some())
+        self.batch.positions[0] as usize - self.ahead() + usize::from(self.pending.is_some())
     }
 
     /// Whether there are none.
@@ -114,6 +119,19 @@ impl Session {
             return Err(Error::Option { name: "learning", found: scale.to_string(), wanted: "0 to 100" });
         }
         self.batch.learning = scale;
+        Ok(())
+    }
+
+    /// Tokens that one submit draws at most, 1 to [`MAX_RUNS`]: each is given out once all are drawn. By default as many as take a tenth of a second on
+    /// a GPU, and 1 on the CPU, which gains nothing by more.
+    pub fn set_tokens_per_submit(&mut self, tokens: Option<usize>) -> Result<(), Error> {
+        self.batch.runs = match tokens {
+            None => Pace::new(),
+            Some(tokens) if (1..=MAX_RUNS).contains(&tokens) => Pace::fixed(tokens),
+            Some(found) => {
+                return Err(Error::Option { name: "tokens per submit", found: found.to_string(), wanted: "1 to 16" });
+            }
+        };
         Ok(())
     }
 
@@ -172,9 +190,10 @@ impl Session {
         Ok(logits[skip * self.model().architecture().vocabulary()..].to_vec())
     }
 
-    /// Draws the next token.
+    /// Draws the next token: alone, or in a submit of as many as [`Session::set_tokens_per_submit`] was given.
     pub async fn next(&mut self) -> Result<Token, Error> {
-        Ok(self.draw(false).await?.0)
+        let most = self.batch.runs.asked().unwrap_or(1);
+        Ok(self.draw(false, most).await?.0)
     }
 
     /// Writes text: a stream of pieces until an end token, a stop string, the limit or a cancel.
@@ -182,38 +201,50 @@ impl Session {
         Writing::new(self, options)
     }
 
-    /// Draws the next token, with the logits that it was drawn from if wanted (before penalty and temperature).
-    pub(super) async fn draw(&mut self, with_logits: bool) -> Result<(Token, Vec<f32>), Error> {
+    /// Draws the next token, with the logits that it was drawn from if wanted (before penalty and temperature); if not, the same submit may draw
+    /// those after it, `most` with this one.
+    pub(super) async fn draw(&mut self, with_logits: bool, most: usize) -> Result<(Token, Vec<f32>), Error> {
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled { taken: 0 });
         }
-        self.follow().await?;
+        let ready = if with_logits || self.is_elsewhere() { None } else { self.next_ahead() };
+        if ready.is_none() {
+            self.follow().await?;
+        }
         let pending = self.pending.ok_or(if self.is_empty() { Error::EmptyPrompt } else { Error::NothingPending })?;
         if !self.pending_on_device {
             self.batch.states.write(TOKEN_STATE, 0, &[pending]);
         }
-        let (records, logits) = self.batch.draw(&[self.sampling], with_logits).await?;
-        self.journal.took(&[pending], &self.batch).await;
-        let [id, _, kept, _] = records[0];
+        let (drawn, logits) = match ready {
+            Some(drawn) => (drawn, Vec::new()),
+            None if with_logits => {
+                let (_, mut drawn, logits) = self.batch.draw(&[self.sampling], 1, true).await?;
+                (drawn.swap_remove(0)[0], logits)
+            }
+            None => (self.draw_ahead(most).await?, Vec::new()),
+        };
+        let id = drawn.id(self.batch.positions[0] - self.ahead() as u32)?;
+        self.journal.took(&[pending], &self.batch);
+        if self.ahead.is_none() {
+            self.journal.keep(&self.batch).await;
+        }
         (self.pending, self.pending_on_device) = (Some(id), true);
-        Ok((Token { id, is_end: self.model().end_tokens().contains(&id), kept }, logits))
+        Ok((Token { id, is_end: self.model().end_tokens().contains(&id), kept: drawn.kept() }, logits))
     }
 
     /// Another session with the same past.
-    pub async fn fork(&self) -> Result<Session, Error> {
-        let batch = match self.moved().await? {
-            Some(batch) => batch,
-            None => Batch::copy(&self.batch).await?,
-        };
+    pub async fn fork(&mut self) -> Result<Session, Error> {
+        self.follow().await?;
+        let batch = Batch::copy(&self.batch).await?;
         let (stream, held, journal) = (self.stream.clone(), self.held.clone(), self.journal.clone());
         let (pending, sampling, cancel) = (self.pending, self.sampling, Cancel::default());
-        Ok(Session { batch, pending, pending_on_device: false, sampling, stream, held, journal, cancel })
+        Ok(Session { batch, pending, pending_on_device: false, ahead: None, sampling, stream, held, journal, cancel })
     }
 
     /// Goes on from another session's past, with the options of this one.
     pub(super) fn take_past(&mut self, past: Session) {
-        let learning = self.batch.learning;
-        let Session { batch, pending, pending_on_device, stream, held, journal, .. } = past;
+        let (learning, runs) = (self.batch.learning, self.batch.runs);
+        let Session { batch, pending, pending_on_device, ahead, stream, held, journal, .. } = past;
         *self = Session {
             batch,
             pending,
@@ -221,10 +252,11 @@ impl Session {
             stream,
             held,
             journal,
+            ahead,
             sampling: self.sampling,
             cancel: self.cancel.clone(),
         };
-        self.batch.learning = learning;
+        (self.batch.learning, self.batch.runs) = (learning, runs);
     }
 
     /// Forgets everything: back to the learned start. Options stay.
@@ -234,7 +266,7 @@ impl Session {
         } else {
             self.batch.reset().await?;
         }
-        self.journal = Journal::default();
+        (self.journal, self.ahead) = (Journal::default(), None);
         (self.pending, self.pending_on_device) = (None, false);
         (self.stream, self.held) = (TextStream::default(), String::new());
         Ok(())
@@ -252,30 +284,26 @@ impl Session {
     /// Notes which of `tokens` the batch took; if cancelled half-way, `all[taken]` becomes the pending token.
     pub(super) async fn note<T>(&mut self, fed: &Result<T, Error>, tokens: &[u32], all: &[u32]) {
         match fed {
-            Ok(_) => self.journal.took(tokens, &self.batch).await,
+            Ok(_) => self.journal.took(tokens, &self.batch),
             Err(Error::Cancelled { taken }) => {
                 (self.pending, self.pending_on_device) = (all.get(*taken).copied(), false);
-                self.journal.took(&tokens[..*taken], &self.batch).await;
+                self.journal.took(&tokens[..*taken], &self.batch);
             }
             // As if the call had not been made, for the time when there is a device again.
-            Err(_) => {}
+            Err(_) => return,
         }
+        self.journal.keep(&self.batch).await;
     }
 
-    /// Goes where the model is now.
+    /// Goes where the model is now, with this session's past and nothing drawn ahead of it.
     pub(super) async fn follow(&mut self) -> Result<(), Error> {
-        if let Some(batch) = self.moved().await? {
-            (self.batch, self.pending_on_device) = (batch, false);
+        let settled = self.settle().await;
+        if !self.is_elsewhere() {
+            return settled;
         }
+        let batch = self.journal.carry(self.model(), &self.batch, settled).await?;
+        (self.batch, self.pending_on_device) = (batch, false);
         Ok(())
-    }
-
-    /// If the model is elsewhere now: a batch there, with this session's past.
-    pub(super) async fn moved(&self) -> Result<Option<Batch>, Error> {
-        Ok(match self.is_elsewhere() {
-            true => Some(self.journal.carry(self.model(), &self.batch).await?),
-            false => None,
-        })
     }
 
     /// Whether the model has moved away from the device that this session is on.
@@ -285,9 +313,9 @@ impl Session {
 
     /// Takes a fresh batch where the model is now; options stay.
     pub(super) async fn start_over(&mut self) -> Result<(), Error> {
-        let learning = self.learning();
+        let (learning, runs) = (self.batch.learning, self.batch.runs);
         self.batch = Batch::new(self.model(), 1).await?;
-        self.batch.learning = learning;
+        (self.batch.learning, self.batch.runs) = (learning, runs);
         Ok(())
     }
 

@@ -278,9 +278,9 @@ fn convert(words: &[u32], from: DType, to: DType) -> Vec<u32> {
 
 impl Session {
     /// The session's state as bytes: fixed in size for TTT models, as long as the text for those with a cache. [`Session::restore`] goes on from it, on any device.
-    pub async fn snapshot(&self) -> Result<Vec<u8>, Error> {
-        let moved = self.moved().await?;
-        let batch = moved.as_ref().unwrap_or(&self.batch);
+    pub async fn snapshot(&mut self) -> Result<Vec<u8>, Error> {
+        self.follow().await?;
+        let batch = &self.batch;
         let position = batch.positions[0];
         let tensors = batch.states.read(0, 1, position as usize).await?;
         let layout = batch.states.layout();
@@ -318,6 +318,7 @@ impl Session {
         let kept = Kept::new(head.position, states);
         kept.write(&mut self.batch).await?;
         self.batch.learning = head.learning;
+        self.ahead = None;
         self.journal = Journal::since(kept, &self.batch);
         (self.pending, self.pending_on_device) = (head.pending, false);
         (self.sampling, self.stream, self.held) = (head.sampling, head.stream, head.held);

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use sha2::{Digest, Sha256};
 
 use super::model::Progress;
+use crate::device::Device;
 use crate::error::Error;
 use crate::exec::Weights;
 use crate::graph::Weight;
@@ -37,14 +38,16 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What these plans of a model take together.
-    pub(super) fn of(plans: &[Plan]) -> Memory {
+    /// What these plans of a model take together on a device.
+    pub(super) fn of(plans: &[Plan], device: &Device) -> Memory {
+        // A GPU keeps a copy of what does not grow, from before each submit of several runs.
+        let state = |p: &Plan| p.states.bytes() + if device.is_cpu() { 0 } else { p.states.fixed_bytes() };
         let mut seen = BTreeSet::new();
         let distinct = plans.iter().flat_map(|p| &p.weights).filter(|w| seen.insert((w.label.clone(), w.desc.to_string())));
         Memory {
             weights: distinct.map(|w| w.desc.bytes() as u64).sum(),
             buffers: plans.iter().map(Plan::slot_bytes).sum(),
-            state: plans.iter().map(|p| p.states.bytes()).max().unwrap_or(0),
+            state: plans.iter().map(state).max().unwrap_or(0),
         }
     }
 

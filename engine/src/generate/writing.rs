@@ -106,7 +106,7 @@ impl<'a> Writing<'a> {
             return self.flush();
         }
         yield_now().await;
-        let (token, logits) = match self.session.draw(self.options.logprobs > 0).await {
+        let (token, logits) = match self.session.draw(self.options.logprobs > 0, self.options.predict - self.usage.tokens).await {
             Ok(drawn) => drawn,
             Err(Error::Cancelled { .. }) => {
                 self.finish = Some(Finish::Cancelled);

@@ -2,6 +2,7 @@
 //! integer arithmetic or a single correctly rounded operation.
 
 use super::*;
+use crate::step::MAX_RUNS;
 
 /// Temperature, top-k, top-p and min-p, in this order, then the draw; arg-max where the sequence's `sharpness` is 0.
 ///
@@ -9,12 +10,21 @@ use super::*;
 /// e^((x − max) / temperature) in 28-bit fixed point ([`weight`]); weights are summed exactly in 64 bits.
 ///
 /// Inputs: logits `[sequences, vocabulary]`, token `[sequences, 1]` (u32, updated to the drawn id).
-/// Outputs: record `[sequences, 4]` (u32: the drawn id; 1 if all logits were finite; candidates kept by top-k and top-p; 0), token.
+/// Outputs: record `[sequences, 16 · 4]` (u32: the drawn id; 1 if all logits were finite; candidates kept by top-k and top-p; 0), token. A run writes
+/// the four words at the sequence's position modulo 16 and leaves the others, so that the host reads the draws of all runs of a submit at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample;
 
 /// The most tokens of a vocabulary: weights of 2²⁸ in halves of 14 bits then sum within 32 bits each.
 pub const MAX_VOCABULARY: usize = 1 << 18;
+
+/// Words of a draw's record.
+pub const RECORD: usize = 4;
+
+/// The first word of the record of the draw that sequence `s` made at `position`.
+pub fn record_at(s: usize, position: u32) -> usize {
+    (s * MAX_RUNS + position as usize % MAX_RUNS) * RECORD
+}
 
 /// Weight of the likeliest candidate.
 pub const ONE: u32 = (1 << 28) - 1;
@@ -114,7 +124,7 @@ impl Kernel for Sample {
         if token.dtype != DType::U32 || token.axis != Axis::Fixed || token.width() != 1 {
             return Err(OpError::input(inputs, 1, "u32[sequences, 1]"));
         }
-        Ok(vec![inputs[0].with_width(4).of(DType::U32), token.clone()])
+        Ok(vec![inputs[0].with_width(RECORD * MAX_RUNS).of(DType::U32), token.clone()])
     }
 
     fn updates(&self) -> Vec<(usize, usize)> {
@@ -133,7 +143,7 @@ impl Kernel for Sample {
             let logits = logits.row(s);
             let finite = logits.iter().all(|x| x.is_finite());
             let (id, kept) = if finite { draw(logits, sequence) } else { (0, 0) };
-            record.u32s()[s * 4..][..4].copy_from_slice(&[id, u32::from(finite), kept, 0]);
+            record.u32s()[record_at(s, sequence.position)..][..RECORD].copy_from_slice(&[id, u32::from(finite), kept, 0]);
             token.u32s()[s] = id;
         }
     }

@@ -134,7 +134,9 @@ impl<'a> Planner<'a> {
         if needed > had {
             return Err(PlanError::TooLarge { label: v.label.clone(), needed, had });
         }
-        let slot = self.slots.take(needed);
+        // What a run puts out stays until the next one puts out the same: several runs of one submit may write side by side.
+        let stays = self.last_use.get(&value) == Some(&usize::MAX);
+        let slot = if stays { self.slots.own(needed) } else { self.slots.take(needed) };
         self.places.insert(value, Location::Slot(slot));
         Ok(slot)
     }

@@ -90,6 +90,27 @@ impl StateLayout {
         self.states.iter().map(|s| s.desc.bytes() as u64).sum()
     }
 
+    /// The ranges of buffers that hold what does not grow: buffer, first byte and bytes. What grows needs no copy to be put back: nothing past a
+    /// sequence's position is read.
+    pub fn fixed(&self) -> Vec<(usize, u64, u64)> {
+        let mut ranges: Vec<(usize, u64, u64)> = Vec::new();
+        let mut follows = false;
+        for (grows, part) in self.states.iter().flat_map(|s| s.parts.iter().map(|part| (s.grows, part))) {
+            match ranges.last_mut() {
+                _ if grows => {}
+                Some((buffer, start, bytes)) if follows && *buffer == part.buffer => *bytes = part.offset + part.bytes - *start,
+                _ => ranges.push((part.buffer, part.offset, part.bytes)),
+            }
+            follows = !grows;
+        }
+        ranges
+    }
+
+    /// Bytes of the states that do not grow.
+    pub fn fixed_bytes(&self) -> u64 {
+        self.states.iter().filter(|s| !s.grows).map(|s| s.desc.bytes() as u64).sum()
+    }
+
     /// The ranges that hold rows `first .. first + count` of a state: the part, and the first byte and bytes within it.
     pub fn ranges(&self, state: usize, first: usize, count: usize) -> Vec<(usize, u64, u64)> {
         let place = &self.states[state];
