@@ -9,6 +9,7 @@ use crate::exec::Profile;
 use crate::tuning::Tuning;
 
 mod adapters;
+mod compiled;
 mod gpu;
 mod stamps;
 #[cfg(target_arch = "wasm32")]

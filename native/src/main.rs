@@ -8,6 +8,7 @@ use crate::args::{Args, Command};
 
 mod args;
 mod commands;
+mod compiled;
 mod hub;
 mod interrupt;
 mod open;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             Command::Completions { shell } => commands::completions(*shell),
         }
     });
+    compiled::remember();
     match done {
         Ok(Ended::Normally) => ExitCode::SUCCESS,
         Ok(Ended::Interrupted) => ExitCode::from(INTERRUPTED),

@@ -10,7 +10,7 @@ use fastweight::load::{self, Opened};
 
 use crate::args::{Args, Text};
 use crate::hub::{self, Name};
-use crate::{progress, tuning};
+use crate::{compiled, progress, tuning};
 
 /// The model that ships with the project.
 const SHIPPED: &str = "ttt-linear-stories-6m";
@@ -82,6 +82,7 @@ pub(crate) async fn device(args: &Args) -> anyhow::Result<Device> {
     if !args.quiet {
         eprintln!("device: {} ({})", device.name(), device.why());
     }
+    compiled::recall(&device);
     Ok(tuning::remembered(args, device))
 }
 

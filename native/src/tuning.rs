@@ -18,13 +18,16 @@ use crate::commands::save;
 use crate::hub::user_cache;
 use crate::progress;
 
-/// What it was found on and holds for.
+/// What is remembered of a device holds for it, this engine and these shaders.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Key {
+pub(crate) struct Key {
     device: Identity,
     engine: String,
     shaders: String,
 }
+
+/// Its folder in the cache.
+const FOLDER: &str = "tuning";
 
 #[derive(Serialize, Deserialize)]
 struct Remembered {
@@ -33,21 +36,21 @@ struct Remembered {
 }
 
 impl Key {
-    fn of(device: &Device) -> Key {
+    pub(crate) fn of(device: &Device) -> Key {
         Key { device: device.identity(), engine: env!("CARGO_PKG_VERSION").into(), shaders: shader::fingerprint() }
     }
 
-    /// Its file; none where the user has no cache folder.
-    fn file(&self) -> Option<PathBuf> {
+    /// Its file in a folder of the cache; none where the user has no cache folder.
+    pub(crate) fn file(&self, folder: &str) -> Option<PathBuf> {
         let text = serde_json::to_string(self).expect("texts have a form in JSON");
         let digest: String = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Some(user_cache()?.join("fastweight").join("tuning").join(format!("{digest}.json")))
+        Some(user_cache()?.join("fastweight").join(folder).join(digest))
     }
 
     /// What is remembered; a file that is damaged, or of something else, is as good as none.
     fn read(&self) -> Tuning {
         let remembered = || {
-            let file = self.file()?;
+            let file = self.file(FOLDER)?.with_extension("json");
             let bytes = fs::read(&file).ok()?;
             let remembered = serde_json::from_slice::<Remembered>(&bytes);
             let remembered = remembered.inspect_err(|e| log::info!("{} is ignored: {e}", file.display())).ok()?;
@@ -57,10 +60,10 @@ impl Key {
     }
 
     fn write(self, tuning: &Tuning) -> anyhow::Result<()> {
-        let Some(file) = self.file() else { return Ok(()) };
+        let Some(file) = self.file(FOLDER) else { return Ok(()) };
         let folder = file.parent().expect("the file is in a folder of ours");
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        save(&file, &serde_json::to_vec_pretty(&Remembered { key: self, tuning: tuning.clone() })?)
+        save(&file.with_extension("json"), &serde_json::to_vec_pretty(&Remembered { key: self, tuning: tuning.clone() })?)
     }
 }
 

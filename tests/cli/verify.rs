@@ -115,3 +115,29 @@ fn what_a_first_use_found_is_remembered() {
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!([name, "case planted: error 1 over 0"].iter().all(|word| err.contains(word)), "{err}");
 }
+
+#[test]
+fn what_the_driver_compiled_is_remembered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipelines = folder.path().join("fastweight/pipelines");
+    let logits = || {
+        let output = first_use(folder.path()).arg("--no-tune").output().expect("the program starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output.stdout
+    };
+    let wanted = logits();
+    let files: Vec<_> = std::fs::read_dir(&pipelines).expect("its folder").map(|e| e.expect("an entry").path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let written = std::fs::read(file).expect("the file");
+    assert!(written.len() > 32, "a digest and something more");
+    assert_eq!(logits(), wanted);
+    assert_eq!(std::fs::read(file).expect("the file"), written, "nothing new was compiled");
+    // What is damaged never reaches the driver.
+    let mut flipped = written.clone();
+    flipped[40] ^= 1;
+    for damaged in [&written[..written.len() - 1], &written[..7], &flipped] {
+        std::fs::write(file, damaged).expect("a file");
+        assert_eq!(logits(), wanted);
+        assert_eq!(std::fs::read(file).expect("the file"), written, "written anew");
+    }
+}

@@ -74,6 +74,8 @@ pub(crate) struct Gpu {
     pub(crate) counters: CounterCells,
     pub(crate) step_layout: wgpu::BindGroupLayout,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// The driver's own store of what it compiled.
+    cache: Mutex<Option<wgpu::PipelineCache>>,
     /// What went wrong outside every error scope, or took the device away.
     failure: Arc<Mutex<Option<DeviceError>>>,
 }
@@ -96,7 +98,10 @@ impl Gpu {
                 return Err(DeviceError::Limit { adapter: info.name, limit, needed, had });
             }
         }
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("fastweight"),
             required_features: adapter.features() & wanted,
@@ -158,8 +163,8 @@ impl Gpu {
             entries: &[uniform(0, true, STEP_BYTES), uniform(1, true, size_of::<Part>())],
         });
         let name = if info.name.is_empty() { "webgpu".to_string() } else { info.name };
-        let (counters, pipelines) = (CounterCells::default(), Mutex::default());
-        Gpu { name, caps, device, queue, counters, step_layout, pipelines, failure }
+        let (counters, pipelines, cache) = (CounterCells::default(), Mutex::default(), Mutex::default());
+        Gpu { name, caps, device, queue, counters, step_layout, pipelines, cache, failure }
     }
 
     /// What went wrong since this was last asked; a lost device stays lost.
@@ -221,6 +226,26 @@ impl Gpu {
         self.queue.write_buffer(buffer, offset, bytes);
     }
 
+    /// Compiles by way of the driver's own store from now on, beginning with `data`.
+    ///
+    /// # Safety
+    ///
+    /// As [`super::Device::take_compiled`].
+    #[expect(unsafe_code, reason = "the driver trusts the bytes; wgpu checks their head alone")]
+    pub(super) unsafe fn take_cache(&self, data: Option<&[u8]>) {
+        if !self.device.features().contains(wgpu::Features::PIPELINE_CACHE) {
+            return;
+        }
+        let descriptor = wgpu::PipelineCacheDescriptor { label: Some("fastweight"), data, fallback: true };
+        // SAFETY: the caller's promise.
+        let cache = unsafe { self.device.create_pipeline_cache(&descriptor) };
+        *lock(&self.cache) = Some(cache);
+    }
+
+    pub(super) fn cache(&self) -> Option<wgpu::PipelineCache> {
+        lock(&self.cache).clone()
+    }
+
     /// The pipeline of a launch whose operands lie in these groups and bindings; compiled once.
     pub(crate) async fn pipeline(&self, launch: &Launch, places: &[(u32, u32)]) -> Result<Arc<Pipeline>, DeviceError> {
         let name = launch.name();
@@ -275,7 +300,7 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions { constants: &launch.overrides, ..Default::default() },
-            cache: None,
+            cache: self.cache().as_ref(),
         });
         Pipeline { pipeline, layouts }
     }

@@ -192,15 +192,15 @@ impl GpuProgram {
         let mut parts: Vec<Part> = Vec::new();
         let mut table = Vec::new();
         let mut steps = Vec::new();
-        for step in &plan.steps {
+        let placed: Vec<_> = plan.steps.iter().map(|step| (&step.launch, bindings(&step.places))).collect();
+        let pipelines = gpu.pipelines(&placed).await?;
+        for ((step, (_, places)), pipeline) in plan.steps.iter().zip(&placed).zip(pipelines) {
             let entry = parts.iter().position(|p| *p == step.part).unwrap_or_else(|| {
                 table.resize(parts.len() * ENTRY, 0u8);
                 table.extend_from_slice(bytemuck::bytes_of(&step.part));
                 parts.push(step.part);
                 parts.len() - 1
             });
-            let places = bindings(&step.places);
-            let pipeline = gpu.pipeline(&step.launch, &places).await?;
             let buffer = |place: &Place| match *place {
                 Place::Slot(slot) => Some(&slots[slot]),
                 Place::Weight { weight, part } => Some(&weights[weight][part]),
@@ -210,7 +210,7 @@ impl GpuProgram {
                 let entries: Vec<_> = step
                     .places
                     .iter()
-                    .zip(&places)
+                    .zip(places)
                     .filter(|(_, (g, _))| *g == group as u32)
                     .filter_map(|(place, (_, binding))| {
                         Some(wgpu::BindGroupEntry { binding: *binding, resource: buffer(place)?.as_entire_binding() })
