@@ -118,7 +118,7 @@ fn settings() -> Settings {
 }
 
 fn few(device: &Device) -> ModelOptions {
-    let usual = ModelOptions::usual(device, true);
+    let usual = block_on(ModelOptions::usual(device, true)).expect("the usual options");
     ModelOptions { contexts: vec![250], batches: vec![1, 2], prompt: 20, predict: 2, long: 800, ..usual }
 }
 
@@ -137,7 +137,8 @@ fn check(found: &[Measurement], section: Section) {
 fn every_model_is_read_and_written_at_every_context() {
     for device in [Device::cpu(), software()] {
         let mut watching = Watching::default();
-        let found = block_on(bench::models(&device, &settings(), &few(&device), &mut watching)).expect("figures");
+        let mut found = Vec::new();
+        block_on(bench::models(&device, &settings(), &few(&device), &mut found, &mut watching)).expect("figures");
         check(&found, Section::Models);
         assert!(watching.notes.is_empty(), "{:?}", watching.notes);
         for family in Family::ALL {
@@ -166,22 +167,36 @@ fn what_does_not_fit_is_left_out_by_name_and_a_bench_can_be_cancelled() {
     // Enough for the tiny models, and not for a cache of 65,536 positions.
     let options = ModelOptions { memory: Some(100 << 20), contexts: vec![256, 65_536], batches: vec![1], ..few(&device) };
     let options = ModelOptions { families: vec![Family::Transformer], sizes: vec![Size::TINY, Size::ALL[4]], ..options };
-    let found = block_on(bench::models(&device, &settings(), &options, &mut watching)).expect("figures");
+    let mut found = Vec::new();
+    block_on(bench::models(&device, &settings(), &options, &mut found, &mut watching)).expect("figures");
     assert!(found.iter().all(|m| m.subject == "transformer tiny f16" && !m.name.contains("65536")) && found.len() == 4);
     assert_eq!(watching.notes.len(), 2, "{:?}", watching.notes);
     assert!(watching.notes[0].contains("transformer tiny f16, 1 sequences at 65536: left out"), "{}", watching.notes[0]);
     assert!(watching.notes[1].contains("transformer 1.3b f16 is left out"), "{}", watching.notes[1]);
 
-    let mut watching = Watching { most: Some(3), ..Watching::default() };
-    let cancelled = block_on(bench::models(&device, &settings(), &few(&device), &mut watching));
-    assert!(matches!(cancelled, Err(BenchError::Cancelled)));
+    // Cancelled while models are made: nothing is there. A sample before the end: all but that one.
+    let all = {
+        let mut watching = Watching::default();
+        block_on(bench::models(&device, &settings(), &few(&device), &mut Vec::new(), &mut watching)).expect("figures");
+        watching.reports
+    };
+    let rows = Family::ALL.len() * 8;
+    for (most, wanted) in [(3, 0), (all - 2, rows - 2)] {
+        let mut watching = Watching { most: Some(most), ..Watching::default() };
+        let mut found = Vec::new();
+        let cancelled = block_on(bench::models(&device, &settings(), &few(&device), &mut found, &mut watching));
+        assert!(matches!(cancelled, Err(BenchError::Cancelled)));
+        check(&found, Section::Models);
+        assert_eq!(found.len(), wanted);
+    }
 }
 
 #[test]
 fn both_forms_are_timed_and_a_long_run_keeps_its_memory() {
     for device in [Device::cpu(), software()] {
         let settings = Settings { only: vec!["b16 ".into()], ..settings() };
-        let found = block_on(bench::forms(&device, &settings, &few(&device), &mut Watching::default())).expect("figures");
+        let mut found = Vec::new();
+        block_on(bench::forms(&device, &settings, &few(&device), &mut found, &mut Watching::default())).expect("figures");
         check(&found, Section::Forms);
         let names: Vec<String> = found.iter().map(|m| format!("{}, {}", m.name, m.subject)).collect();
         let wanted = ["ttt-linear", "ttt-mlp"]
@@ -194,7 +209,8 @@ fn both_forms_are_timed_and_a_long_run_keeps_its_memory() {
     // A device of its own: what other tests make there would count.
     for device in [Device::cpu(), fresh_software()] {
         let options = ModelOptions { families: vec![Family::TttLinear, Family::Transformer], ..few(&device) };
-        let found = block_on(bench::long(&device, &settings(), &options, &mut Watching::default())).expect("figures");
+        let mut found = Vec::new();
+        block_on(bench::long(&device, &settings(), &options, &mut found, &mut Watching::default())).expect("figures");
         check(&found, Section::Long);
         assert!(found.len() == 1 && found[0].samples.len() == 100 && found[0].name == "read 800");
     }

@@ -9,7 +9,6 @@ use fastweight::device::Device;
 use fastweight::exec::{Line, Profile};
 use serde::Serialize;
 
-use crate::args::Args;
 use crate::commands::{check_writable, save};
 
 #[derive(Debug, ClapArgs)]
@@ -71,8 +70,8 @@ impl Profiling {
 }
 
 impl Profiler {
-    /// Writes the trace, and the lines to stderr unless they go into JSON; returns them for that.
-    pub(crate) async fn finish(self, args: &Args) -> anyhow::Result<Vec<ProfileLine>> {
+    /// Writes the trace, and prints the lines to stderr unless they go into JSON; returns them for that.
+    pub(crate) async fn finish(self, into_json: bool) -> anyhow::Result<Vec<ProfileLine>> {
         if let Some(file) = &self.trace {
             save(file, self.profile.trace().await?.as_bytes())?;
         }
@@ -81,9 +80,9 @@ impl Profiler {
         }
         let lines = self.profile.lines().await?;
         let settings = Settings { quick: true, repetitions: 3, delay: 0.0, sustain: 0.0, only: Vec::new(), seed: 1 };
-        let (ceilings, _) = ceilings(&self.device, &settings, &mut Quiet).await?;
+        let ceilings = ceilings(&self.device, &settings, &mut Vec::new(), &mut Quiet).await?;
         let lines: Vec<ProfileLine> = lines.into_iter().map(|line| ProfileLine::new(line, &ceilings)).collect();
-        if !args.json {
+        if !into_json {
             print(&lines, &ceilings);
         }
         Ok(lines)

@@ -91,6 +91,7 @@ fn rows_stand_beside_those_of_llama_bench() {
         "| tg128 × 8 |",
         " ± ",
         "(chosen)",
+        "| device | of | time | GB/s | GFLOP/s |",
     ] {
         assert!(table.contains(part), "{part}:\n{table}");
     }

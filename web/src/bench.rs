@@ -90,18 +90,23 @@ impl Request {
 pub async fn bench(device: &Device, request: &str, observer: &JsObserver) -> Result<String, JsValue> {
     let Request { settings, sections, system, memory } = Request::parse(request)?;
     let surroundings = Surroundings { system, commit: option_env!("FASTWEIGHT_COMMIT").map(str::to_string) };
-    let models = ModelOptions { memory: Some(memory), ..ModelOptions::usual(&device.inner, settings.quick) };
+    let usual = ModelOptions::usual(&device.inner, settings.quick).await.map_err(failed)?;
+    let models = ModelOptions { memory: Some(memory), ..usual };
     let (results, error) = run(&device.inner, surroundings, &settings, &sections, &models, &mut Watching(observer)).await;
     match error {
         None => Ok(results.to_json()),
         Some(error) => {
             observer.partial(&results.to_json());
-            Err(match error {
-                BenchError::Cancelled => Failure(Error::Cancelled { taken: 0 }).into(),
-                BenchError::Engine(error) => Failure(error).into(),
-                wrong => thrown("device", "shader", &wrong.to_string()),
-            })
+            Err(failed(error))
         }
+    }
+}
+
+fn failed(error: BenchError) -> JsValue {
+    match error {
+        BenchError::Cancelled => Failure(Error::Cancelled { taken: 0 }).into(),
+        BenchError::Engine(error) => Failure(error).into(),
+        wrong => thrown("device", "shader", &wrong.to_string()),
     }
 }
 

@@ -92,15 +92,15 @@ fn fastest(m: &Measurement) -> f64 {
     m.samples.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// Measures the ceilings of a device; the figures that they are of come with them.
+/// Measures the ceilings of a device; the figures that they are of go to `found` as they are finished.
 pub async fn ceilings(
     device: &Device,
     settings: &Settings,
+    found: &mut Vec<Measurement>,
     observer: &mut dyn Observer,
-) -> Result<(Ceilings, Vec<Measurement>), BenchError> {
+) -> Result<Ceilings, BenchError> {
     let sizes = sizes(device, settings.quick);
     let mut course = Course::new(settings, 1, 2 * sizes.len() + 5);
-    let mut measurements = Vec::new();
     // One size at a time, so that the largest are not all on the device at once; the order among them is random.
     let (mut read, mut copy) = (Vec::new(), Vec::new());
     for i in Order::new(settings.seed).shuffled(sizes.len()) {
@@ -109,10 +109,10 @@ pub async fn ceilings(
             bed(device, &reading(bytes), 0, "read", bytes.to_string()).await?,
             bed(device, &copying(bytes), 0, "copy", bytes.to_string()).await?,
         ];
-        let found = finish(&mut beds, &mut course, observer).await?;
-        for (m, curve) in found.into_iter().zip([&mut read, &mut copy]) {
+        let finished = finish(&mut beds, &mut course, observer).await?;
+        for (m, curve) in finished.into_iter().zip([&mut read, &mut copy]) {
             curve.push(Bandwidth { bytes: bytes as u64, rate: m.work.moved / fastest(&m) });
-            measurements.push(m);
+            found.push(m);
         }
     }
     read.sort_by_key(|point| point.bytes);
@@ -126,18 +126,18 @@ pub async fn ceilings(
         beds.push(bed(device, &multiply, launch, "multiply-add", name.to_string()).await?);
     }
     beds.push(bed(device, &multiplying(1, 1), 0, "dispatch", "one invocation".into()).await?);
-    let found = finish(&mut beds, &mut course, observer).await?;
+    let finished = finish(&mut beds, &mut course, observer).await?;
     let rate = |m: &Measurement| m.work.operations / fastest(m);
-    let (f32, f16) = (rate(&found[0]), (variants > 1).then(|| rate(&found[1])));
-    let dispatch = fastest(&found[variants]);
-    measurements.extend(found);
+    let (f32, f16) = (rate(&finished[0]), (variants > 1).then(|| rate(&finished[1])));
+    let dispatch = fastest(&finished[variants]);
+    found.extend(finished);
 
     let mut idle = bed(device, &multiplying(1, 1), 0, "submit", "one dispatch".into()).await?;
     let [submit, read_back] = latencies(&mut idle, &mut course, observer).await?;
     let ceilings =
         Ceilings { knee: knee(&read), read, copy, f32, f16, dispatch, submit: fastest(&submit), read_back: fastest(&read_back) };
-    measurements.extend([submit, read_back]);
-    Ok((ceilings, measurements))
+    found.extend([submit, read_back]);
+    Ok(ceilings)
 }
 
 /// Samples beds side by side and checks them again.

@@ -107,13 +107,14 @@ impl Layer {
     }
 }
 
-/// Times both forms of the layers of the sizes asked for, over mini-batches of 1 to 64 tokens. [`Work::moved`] is of state alone.
+/// Times both forms of the layers of the sizes asked for, over mini-batches of 1 to 64 tokens; what is finished is in `found`. [`Work::moved`] is of state alone.
 pub async fn forms(
     device: &Device,
     settings: &Settings,
     options: &ModelOptions,
+    found: &mut Vec<Measurement>,
     observer: &mut dyn Observer,
-) -> Result<Vec<Measurement>, BenchError> {
+) -> Result<(), BenchError> {
     let learning: Vec<Family> =
         options.families.iter().copied().filter(|f| matches!(f, Family::TttLinear | Family::TttMlp)).collect();
     let mut layers: Vec<Layer> = Vec::new();
@@ -130,7 +131,6 @@ pub async fn forms(
         new
     });
     let mut course = Course::new(settings, 4, 2 * layers.len());
-    let mut measurements = Vec::new();
     for i in course.order.shuffled(layers.len()) {
         let layer = &layers[i];
         let g = layer.geometry;
@@ -145,7 +145,7 @@ pub async fn forms(
         };
         let tokens = if settings.quick { QUICK_TOKENS } else { TOKENS };
         if device.is_cpu() {
-            measurements.extend(on_cpu(device, &mut course, layer, tokens, figure, observer).await?);
+            found.extend(on_cpu(device, &mut course, layer, tokens, figure, observer).await?);
             continue;
         }
         // As many tokens as both forms take in one run here.
@@ -156,13 +156,13 @@ pub async fn forms(
             let figure = figure(form, tokens, planned.cost, planned.operands);
             beds.push(Bed::new(device, &case, &planned, launch, 1, figure).await?);
         }
-        measurements.extend(finish(&mut beds, &mut course, observer).await?);
+        found.extend(finish(&mut beds, &mut course, observer).await?);
     }
-    measurements.sort_by_key(|m| {
+    found.sort_by_key(|m| {
         let (form, b) = m.name.split_once(" b").unwrap_or((&m.name, "0"));
         (m.subject.clone(), b.parse().unwrap_or(0), form.to_string())
     });
-    Ok(measurements)
+    Ok(())
 }
 
 /// The layer's case with the most tokens, up to `tokens`, that both forms take on a device.

@@ -14,14 +14,14 @@ use crate::generate::{LoadOptions, Model, Purpose};
 const PARTS: usize = 100;
 
 /// Reads [`ModelOptions::long`] tokens, one model after the other, of each family with a state of fixed size, in the first of the sizes. A sample is a hundredth
-/// of them, in order. Buffers that a device makes after the first hundredth are an error: memory is to be flat.
+/// of them, in order; a model's are in `found` as they are taken. Buffers that a device makes after the first hundredth are an error: memory is to be flat.
 pub async fn long(
     device: &Device,
     settings: &Settings,
     options: &ModelOptions,
+    found: &mut Vec<Measurement>,
     observer: &mut dyn Observer,
-) -> Result<Vec<Measurement>, BenchError> {
-    let mut measurements = Vec::new();
+) -> Result<(), BenchError> {
     let recurrent: Vec<_> = options.families.iter().filter(|family| family.is_recurrent()).collect();
     let mut course = Course::new(settings, 5, 0);
     course.total = recurrent.len() * PARTS;
@@ -37,15 +37,17 @@ pub async fn long(
         let mut batch = model.batch(1).await?;
         let tokens = ids(&batch, (options.long / PARTS).max(1));
         let work = work_of(&model, Purpose::Prefill, 1, tokens.len(), 0)?;
-        let mut m = unmeasured(Section::Long, &name, subject.clone(), None, work);
+        let m = unmeasured(Section::Long, &name, subject.clone(), None, work);
         // The first chunks find the device's pace; then the run begins anew.
         batch.prefill(&[&tokens[..tokens.len().min(4096)]]).await?;
         batch.reset().await?;
+        found.push(m);
         let mut made = None;
         for part in 0..PARTS {
             course.pause(&format!("{name} {subject}: {part} %"), observer).await?;
             let start = Instant::now();
             batch.prefill(&[&tokens]).await?;
+            let m = found.last_mut().expect("it was pushed before the first part");
             m.samples.push(start.elapsed().as_secs_f64());
             m.order.push(course.taken);
             course.taken += 1;
@@ -56,7 +58,6 @@ pub async fn long(
                 return Err(BenchError::Wrong { name, subject, variant: "memory".into(), reason });
             }
         }
-        measurements.push(m);
     }
-    Ok(measurements)
+    Ok(())
 }

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::generate::{Batch, LoadOptions, Memory, Model, Purpose, Sampling, estimate, outline};
 use crate::models::Architecture;
 use crate::tensor::DType;
+use crate::verify::product_seconds;
 
 /// Which models are measured, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,15 +42,20 @@ pub struct ModelOptions {
 
 impl ModelOptions {
     /// What is usual on a device: the paper's sizes and contexts on a GPU; on the CPU and on a software device the tiny size, since it would be at the others for
-    /// hours.
-    pub fn usual(device: &Device, quick: bool) -> ModelOptions {
-        let slow = quick || matches!(device.identity().kind.as_str(), "cpu" | "software");
+    /// hours. A device whose kind the browser hides is taken for software if it is slower than the CPU at a small product.
+    pub async fn usual(device: &Device, quick: bool) -> Result<ModelOptions, BenchError> {
+        let slow = quick
+            || match device.identity().kind.as_str() {
+                "cpu" | "software" => true,
+                "other" => product_seconds(&Device::cpu()).await? <= product_seconds(device).await?,
+                _ => false,
+            };
         let (sizes, contexts): (_, &[usize]) = match (quick, slow) {
             (true, _) => (vec![Size::TINY], &[256, 16 << 10]),
             (_, true) => (vec![Size::TINY], &[256, 1 << 10, 4 << 10, 16 << 10]),
             _ => (Size::ALL[1..].to_vec(), &[1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10]),
         };
-        ModelOptions {
+        Ok(ModelOptions {
             families: Family::ALL.to_vec(),
             sizes,
             contexts: contexts.to_vec(),
@@ -64,7 +70,7 @@ impl ModelOptions {
             dtype: DType::F16,
             memory: None,
             long: if quick { 10_000 } else { 1_000_000 },
-        }
+        })
     }
 
     /// Every family at every size.
@@ -139,18 +145,18 @@ struct Row {
 }
 
 /// Measures reading and writing of every model that fits, at every context that it fits with. All models of a size are there side by side if they can be, and
-/// samples of all of them and of all contexts are taken in turn, in a random order.
+/// samples of all of them and of all contexts are taken in turn, in a random order. What was sampled is in `found`, however it ends.
 pub async fn models(
     device: &Device,
     settings: &Settings,
     options: &ModelOptions,
+    found: &mut Vec<Measurement>,
     observer: &mut dyn Observer,
-) -> Result<Vec<Measurement>, BenchError> {
-    let mut measurements = Vec::new();
+) -> Result<(), BenchError> {
     for (i, group) in groups(device, options, observer).into_iter().enumerate() {
-        measurements.extend(together(device, settings, options, &group, i as u64, observer).await?);
+        together(device, settings, options, &group, i as u64, found, observer).await?;
     }
-    Ok(measurements)
+    Ok(())
 }
 
 /// The models in groups of one size that fit side by side.
@@ -229,8 +235,9 @@ async fn together(
     options: &ModelOptions,
     group: &[Fitting],
     number: u64,
+    found: &mut Vec<Measurement>,
     observer: &mut dyn Observer,
-) -> Result<Vec<Measurement>, BenchError> {
+) -> Result<(), BenchError> {
     let mut course = Course::new(settings, 3 + (number << 8), 0);
     let (mut batches, mut rows) = (Vec::new(), Vec::new());
     for fitting in group {
@@ -277,18 +284,23 @@ async fn together(
         course.taken += 1;
     }
     let warm = course.taken;
-    for _ in 0..settings.repetitions {
-        for i in course.order.shuffled(rows.len()) {
-            let row = &mut rows[i];
-            course.pause(&format!("{} {}", row.measurement.name, row.measurement.subject), observer).await?;
-            let seconds = sample(&mut batches[row.batch].2, options, row.task, row.context).await?;
-            row.measurement.samples.push(seconds);
-            row.measurement.order.push(course.taken - warm);
-            course.taken += 1;
+    let taken = async {
+        for _ in 0..settings.repetitions {
+            for i in course.order.shuffled(rows.len()) {
+                let row = &mut rows[i];
+                course.pause(&format!("{} {}", row.measurement.name, row.measurement.subject), observer).await?;
+                let seconds = sample(&mut batches[row.batch].2, options, row.task, row.context).await?;
+                row.measurement.samples.push(seconds);
+                row.measurement.order.push(course.taken - warm);
+                course.taken += 1;
+            }
         }
-    }
+        Ok(())
+    };
+    let taken = taken.await;
     rows.sort_by_key(|row| (row.batch, row.task == Task::Write, row.context));
-    Ok(rows.into_iter().map(|row| row.measurement).collect())
+    found.extend(rows.into_iter().map(|row| row.measurement).filter(|m| !m.samples.is_empty()));
+    taken
 }
 
 /// What a row is called: as llama.cpp's bench calls it.

@@ -133,32 +133,27 @@ async fn fill(
     look(&mut watch, settings, results, after, observer).await?;
     for section in sections {
         observer.begins(*section);
-        let mut found = match section {
-            Section::Device => {
-                let (ceilings, found) = ceilings(device, settings, observer).await?;
-                results.ceilings = Some(ceilings);
-                found
-            }
+        let mut found = Vec::new();
+        let measured = match section {
+            Section::Device => ceilings(device, settings, &mut found, observer).await.map(|c| results.ceilings = Some(c)),
             Section::Kernels => {
                 let shapes = shapes(device, settings, models)?;
-                let mut found = Vec::new();
-                let measured = kernels::measure(device, settings, results.ceilings.as_ref(), &shapes, &mut found, observer);
-                if let Err(error) = measured.await {
-                    // What was finished outlives the interruption.
-                    results.measurements.extend(found);
-                    return Err(error);
-                }
-                found
+                kernels::measure(device, settings, results.ceilings.as_ref(), &shapes, &mut found, observer).await
             }
-            Section::Models => {
-                let found = super::models(device, settings, models, observer).await?;
-                results.models = models.facts(device)?;
-                results.models.retain(|subject, _| found.iter().any(|m| m.subject == *subject));
-                found
-            }
-            Section::Forms => super::forms(device, settings, models, observer).await?,
-            Section::Long => super::long(device, settings, models, observer).await?,
+            Section::Models => super::models(device, settings, models, &mut found, observer).await,
+            Section::Forms => super::forms(device, settings, models, &mut found, observer).await,
+            Section::Long => super::long(device, settings, models, &mut found, observer).await,
         };
+        if *section == Section::Models {
+            results.models = models.facts(device)?;
+            results.models.retain(|subject, _| found.iter().any(|m| m.subject == *subject));
+        }
+        if let Err(error) = measured {
+            // What was finished outlives the interruption.
+            found.retain(|m| !m.samples.is_empty());
+            results.measurements.extend(found);
+            return Err(error);
+        }
         after = name(*section);
         look(&mut watch, settings, results, after, observer).await?;
         let drifted = results.sentinels.iter().rev().take(2).any(|s| s.drift > DRIFT);

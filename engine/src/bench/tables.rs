@@ -201,15 +201,24 @@ fn markdown(rows: &[Row]) -> String {
             );
         }
     }
+    let device: Vec<&Row> = rows.iter().filter(|row| row.section == Section::Device).collect();
+    if !device.is_empty() {
+        separate(&mut out);
+        out.push_str("| device | of | time | GB/s | GFLOP/s |\n| --- | --- | ---: | ---: | ---: |\n");
+        for row in &device {
+            // The curves' subjects are their working sets.
+            let of = row.subject.parse().map_or_else(|_| cell(&row.subject), units::bytes);
+            let (bytes, operations) = (giga(row.bytes_per_second), giga(row.operations_per_second));
+            let time = units::seconds(row.median);
+            _ = writeln!(out, "| {} | {of} | {time}{} | {bytes} | {operations} |", cell(&row.test), mark(row));
+        }
+    }
     let kernels: Vec<&Row> = rows.iter().filter(|row| row.avg_ts.is_none() && row.section == Section::Kernels).collect();
     if !kernels.is_empty() {
-        if !out.is_empty() {
-            out.push('\n');
-        }
+        separate(&mut out);
         out.push_str("| kernel | shape | batch | cache | variant | time | GB/s | GFLOP/s | of ceiling |\n");
         out.push_str("| --- | --- | ---: | --- | --- | ---: | ---: | ---: | ---: |\n");
         for row in &kernels {
-            let giga = |x: Option<f64>| x.map_or(String::new(), |x| units::number(x / 1e9));
             _ = writeln!(
                 out,
                 "| {} | {} | {} | {} | {}{} | {}{} | {} | {} | {} |",
@@ -231,6 +240,18 @@ fn markdown(rows: &[Row]) -> String {
         out.push_str("\n† the machine drifted around this figure\n");
     }
     out
+}
+
+/// A line between two tables.
+fn separate(out: &mut String) {
+    if !out.is_empty() {
+        out.push('\n');
+    }
+}
+
+/// Thousands of millions.
+fn giga(x: Option<f64>) -> String {
+    x.map_or(String::new(), |x| units::number(x / 1e9))
 }
 
 /// A dagger at what is flagged.

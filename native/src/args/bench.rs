@@ -7,6 +7,8 @@ use clap::{Args as ClapArgs, Subcommand};
 use fastweight::bench::tables::Format;
 use fastweight::bench::{Family, Size};
 
+use crate::profile::Profiling;
+
 #[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
@@ -97,6 +99,9 @@ pub(crate) struct Measure {
     /// Seed of the order of the samples and of random weights
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) profiling: Profiling,
 
     /// Write the results to this file, as far as they go
     #[arg(long, value_name = "FILE")]

@@ -73,7 +73,7 @@ pub(crate) async fn run(args: &Args, options: &Eval) -> anyhow::Result<Ended> {
         }
     }
     let profile = match profiler {
-        Some(profiler) => profiler.finish(args).await?,
+        Some(profiler) => profiler.finish(args.json).await?,
         None => Vec::new(),
     };
     if options.memory {

@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
         save(file, &session.snapshot().await?)?;
     }
     let profile = match profiler {
-        Some(profiler) => profiler.finish(args).await?,
+        Some(profiler) => profiler.finish(args.json).await?,
         None => Vec::new(),
     };
     let summary = Summary {

@@ -27,6 +27,8 @@ struct Watching<'a> {
     /// Why the file could not be written.
     unwritten: Option<anyhow::Error>,
     quiet: bool,
+    /// Whether every step is timed, which takes time itself.
+    profiled: bool,
     process: sysinfo::System,
     /// Bytes that the program held at each report.
     resident: Vec<u64>,
@@ -61,6 +63,10 @@ impl Observer for Watching<'_> {
         self.interrupt.heard()
     }
 
+    fn disturbed(&self) -> Option<String> {
+        self.profiled.then(|| "every step was timed by itself".into())
+    }
+
     fn partial(&mut self, results: &Results) {
         if let Some(out) = self.out {
             self.unwritten = save(out, results.to_json().as_bytes()).err();
@@ -86,7 +92,7 @@ pub(crate) async fn run(
         only: options.only.clone(),
         seed: options.seed,
     };
-    let device = open::device(args).await?;
+    let (device, profiler) = options.profiling.start(open::device(args).await?)?;
     let surroundings = Surroundings { system: system(), commit: option_env!("FASTWEIGHT_COMMIT").map(str::to_string) };
     let mut watching = Watching {
         bar: progress::bar(args, "{wide_msg} {bar:20} {percent} % {eta}"),
@@ -94,10 +100,11 @@ pub(crate) async fn run(
         out: options.out.as_deref(),
         unwritten: None,
         quiet: args.quiet,
+        profiled: profiler.is_some(),
         process: sysinfo::System::new(),
         resident: Vec::new(),
     };
-    let mut models = ModelOptions::usual(&device, settings.quick);
+    let mut models = ModelOptions::usual(&device, settings.quick).await?;
     models.memory = open::memory(&device);
     models.dtype = args.dtype.unwrap_or(models.dtype);
     choose(&mut models);
@@ -113,6 +120,9 @@ pub(crate) async fn run(
     watching.partial(&results);
     if let Some(error) = watching.unwritten {
         return Err(error);
+    }
+    if let Some(profiler) = profiler {
+        profiler.finish(false).await?;
     }
     super::print_rows(args, &options.rows, &tables::rows(&results))?;
     if !args.quiet {
