@@ -21,7 +21,7 @@ export interface BenchOptions {
   sections?: readonly BenchSection[];
   /** A short run that covers every kernel. Default: false. */
   quick?: boolean;
-  /** Samples of each figure. Default: 10, and 5 if quick. */
+  /** Samples of each figure. Default: 10, and 3 if quick. */
   repetitions?: number;
   /** Rest before each sample. Default: 0. */
   delay?: number;

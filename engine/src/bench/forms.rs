@@ -22,6 +22,8 @@ use crate::verify;
 
 /// Tokens of a mini-batch.
 const MINI_BATCHES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// The same in a quick run.
+const QUICK_MINI_BATCHES: [usize; 4] = [1, 4, 16, 64];
 
 /// Tokens of a run: whole mini-batches of every length.
 const TOKENS: usize = 256;
@@ -117,9 +119,10 @@ pub async fn forms(
 ) -> Result<(), BenchError> {
     let learning: Vec<Family> =
         options.families.iter().copied().filter(|f| matches!(f, Family::TttLinear | Family::TttMlp)).collect();
+    let mini_batches: &[usize] = if settings.quick { &QUICK_MINI_BATCHES } else { &MINI_BATCHES };
     let mut layers: Vec<Layer> = Vec::new();
     for size in &options.sizes {
-        for (family, mini_batch) in learning.iter().flat_map(|family| MINI_BATCHES.map(|b| (*family, b))) {
+        for (family, mini_batch) in learning.iter().flat_map(|family| mini_batches.iter().map(|b| (*family, *b))) {
             layers.push(Layer { family, geometry: Geometry { heads: size.heads, head_dim: size.head_dim(), mini_batch } });
         }
     }

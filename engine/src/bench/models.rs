@@ -51,7 +51,7 @@ impl ModelOptions {
                 _ => false,
             };
         let (sizes, contexts): (_, &[usize]) = match (quick, slow) {
-            (true, _) => (vec![Size::TINY], &[256, 16 << 10]),
+            (true, _) => (vec![Size::TINY], &[256, 4 << 10]),
             (_, true) => (vec![Size::TINY], &[256, 1 << 10, 4 << 10, 16 << 10]),
             _ => (Size::ALL[1..].to_vec(), &[1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10]),
         };

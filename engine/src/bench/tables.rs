@@ -181,7 +181,8 @@ pub(super) fn cell(text: &str) -> String {
 
 fn markdown(rows: &[Row]) -> String {
     let mut out = String::new();
-    let models: Vec<&Row> = rows.iter().filter(|row| row.avg_ts.is_some()).collect();
+    let models: Vec<&Row> =
+        rows.iter().filter(|row| matches!(row.section, Section::Models | Section::Forms | Section::Long)).collect();
     if !models.is_empty() {
         out.push_str(
             "| model | size | params | backend | threads | test | t/s |\n| --- | ---: | ---: | --- | ---: | --- | ---: |\n",
@@ -213,7 +214,7 @@ fn markdown(rows: &[Row]) -> String {
             _ = writeln!(out, "| {} | {of} | {time}{} | {bytes} | {operations} |", cell(&row.test), mark(row));
         }
     }
-    let kernels: Vec<&Row> = rows.iter().filter(|row| row.avg_ts.is_none() && row.section == Section::Kernels).collect();
+    let kernels: Vec<&Row> = rows.iter().filter(|row| row.section == Section::Kernels).collect();
     if !kernels.is_empty() {
         separate(&mut out);
         out.push_str("| kernel | shape | batch | cache | variant | time | GB/s | GFLOP/s | of ceiling |\n");

@@ -47,7 +47,7 @@ pub(crate) struct Models {
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub(crate) sizes: Vec<Size>,
 
-    /// Tokens of context before the measured ones [default: 1024 to 32768; at the tiny size 256 to 16384]
+    /// Tokens of context before the measured ones [default: 1024 to 32768; at the tiny size 256 to 16384; with --quick 256 and 4096]
     #[arg(long, value_delimiter = ',', value_name = "N,…")]
     pub(crate) contexts: Vec<usize>,
 
@@ -80,7 +80,7 @@ pub(crate) struct Measure {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Samples of each figure [default: 10, with --quick 5]
+    /// Samples of each figure [default: 10, with --quick 3]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repetitions: Option<u32>,
 

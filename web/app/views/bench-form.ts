@@ -59,7 +59,7 @@ export class BenchForm {
         el(
           "div",
           { class: "pair" },
-          field("Samples of each figure", this.repetitions, "10 as usual, 5 if quick."),
+          field("Samples of each figure", this.repetitions, "10 as usual, 3 if quick."),
           field("Rest before each, seconds", this.delay, "For devices that get hot."),
         ),
       ),

@@ -40,7 +40,7 @@ function system(power: BenchResults["system"]["power"]): BenchResults["system"] 
 }
 
 export async function runBench(call: Call, { device: choice = "auto", power, ...options }: WireBenchOptions): Promise<BenchResults> {
-  const { quick = false, repetitions = quick ? 5 : 10, delay = 0, sustain = 0, only = [], seed = 1 } = options;
+  const { quick = false, repetitions = quick ? 3 : 10, delay = 0, sustain = 0, only = [], seed = 1 } = options;
   const { device } = await openDevice(choice);
   const request: BenchRequest = {
     settings: { quick, repetitions, delay, sustain, only: [...only], seed },

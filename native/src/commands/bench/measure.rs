@@ -86,7 +86,7 @@ pub(crate) async fn run(
     }
     let settings = Settings {
         quick: options.quick,
-        repetitions: options.repetitions.unwrap_or(if options.quick { 5 } else { 10 }) as usize,
+        repetitions: options.repetitions.unwrap_or(if options.quick { 3 } else { 10 }) as usize,
         delay: options.delay.as_secs_f64(),
         sustain: options.sustain.as_secs_f64(),
         only: options.only.clone(),
