@@ -1,0 +1,103 @@
+//! Every shader of the runs, compiled once, and what the compiler made of it.
+
+use anyhow::{Context, Result};
+use fastweight::kernels::Launch;
+
+use crate::driver::Driver;
+use crate::launches::Run;
+use crate::listing::{Loop, busiest};
+use crate::spirv::translate;
+
+/// A compiled shader.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shader {
+    /// The launch's name: the file and its choices.
+    pub name: String,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
+    /// Of which so many run in step.
+    pub subgroup: u32,
+    /// Registers of each invocation, and of each subgroup.
+    pub vector_registers: u64,
+    pub scalar_registers: u64,
+    /// Registers of either kind that found no room.
+    pub spilled: u64,
+    /// Bytes of each subgroup's memory for what is spilled, and for arrays that are indexed.
+    pub scratch: u64,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u64,
+    /// Subgroups that a vector unit holds at a time.
+    pub waves: u64,
+    /// Bytes of code.
+    pub code: u64,
+    pub busiest: Option<Loop>,
+}
+
+/// All of them. Shaders of one name that differ only by sizes and came out alike are one.
+#[derive(Default)]
+pub struct Shaders {
+    pub all: Vec<Shader>,
+    /// So many of them are launched by the plans; the others would compute the same.
+    pub planned: usize,
+    made: Vec<(Launch, Vec<(u32, u32)>, usize)>,
+}
+
+impl Shaders {
+    pub fn compile(driver: &Driver, runs: &[Run]) -> Result<Shaders> {
+        let mut shaders = Shaders::default();
+        // Those that are launched come first.
+        for row in runs.iter().flat_map(|r| &r.rows) {
+            shaders.add(driver, &row.launch, &row.places)?;
+        }
+        shaders.planned = shaders.all.len();
+        for row in runs.iter().flat_map(|r| &r.rows) {
+            for other in &row.others {
+                shaders.add(driver, other, &row.places)?;
+            }
+        }
+        Ok(shaders)
+    }
+
+    /// Subgroups that a vector unit holds at most.
+    pub fn most_waves(&self) -> u64 {
+        self.all.iter().map(|s| s.waves).max().unwrap_or(0)
+    }
+
+    /// The position of a launch's shader.
+    pub fn of(&self, launch: &Launch, places: &[(u32, u32)]) -> Option<usize> {
+        let grid_aside = |l: &Launch| Launch { grid: launch.grid.clone(), rounds: launch.rounds, ..l.clone() };
+        self.made.iter().find(|(l, p, _)| p == places && grid_aside(l) == *launch).map(|(_, _, i)| *i)
+    }
+
+    fn add(&mut self, driver: &Driver, launch: &Launch, places: &[(u32, u32)]) -> Result<()> {
+        if self.of(launch, places).is_some() {
+            return Ok(());
+        }
+        let shader = compile(driver, launch, places).with_context(|| launch.name())?;
+        let i = self.all.iter().position(|s| *s == shader).unwrap_or_else(|| {
+            self.all.push(shader);
+            self.all.len() - 1
+        });
+        self.made.push((launch.clone(), places.to_vec(), i));
+        Ok(())
+    }
+}
+
+fn compile(driver: &Driver, launch: &Launch, places: &[(u32, u32)]) -> Result<Shader> {
+    let binary = translate(launch, places)?;
+    let compiled = driver.compile(&binary, places)?;
+    let figure = |name| compiled.figure(name);
+    Ok(Shader {
+        name: launch.name(),
+        invocations: binary.invocations,
+        subgroup: compiled.subgroup,
+        vector_registers: figure("VGPRs")?,
+        scalar_registers: figure("SGPRs")?,
+        spilled: figure("Spilled VGPRs")? + figure("Spilled SGPRs")?,
+        scratch: figure("Scratch size")?,
+        workgroup_bytes: figure("LDS size")?,
+        waves: figure("Subgroups per SIMD")?,
+        code: figure("Code size")?,
+        busiest: busiest(&compiled.listing),
+    })
+}
