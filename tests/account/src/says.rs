@@ -1,10 +1,164 @@
-//! What the figures say, in plain words.
+//! What the figures say, in plain words. Figures are filled in, so that the words hold as long as what they are chosen by.
 
-use anyhow::Result;
+use std::collections::BTreeSet;
 
-use crate::launches::Run;
-use crate::shaders::Shaders;
+use anyhow::{Context, Result};
+use fastweight::bench::Family;
+use fastweight::generate::Purpose;
 
-pub fn says(_runs: &[Run], _shaders: &Shaders) -> Result<Vec<String>> {
-    Ok(Vec::new())
+use crate::bounds::{Bound, LAUNCH, Times, UNITS};
+use crate::launches::{Row, Run};
+use crate::page::{short, thousands};
+use crate::shaders::{Shader, Shaders};
+
+/// Names in a sentence; of many the first ones.
+fn listed(names: impl IntoIterator<Item = String>) -> String {
+    const MOST: usize = 6;
+    let names: Vec<String> = names.into_iter().collect();
+    let more = names.len().saturating_sub(MOST);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+pub fn says(runs: &[Run], shaders: &Shaders) -> Result<Vec<String>> {
+    let mut lines = vec![decode(runs, "125m"), decode(runs, "1.3b"), prefill(runs, "125m"), prefill(runs, "1.3b")];
+    lines.push(idle(runs)?);
+    lines.push(serial(runs)?);
+    lines.extend([spills(shaders), registers(shaders), occupancy(shaders), loops(shaders)]);
+    Ok(lines)
+}
+
+/// The runs of a purpose at a size.
+fn of<'a>(runs: &'a [Run], size: &'a str, purpose: Purpose) -> impl Iterator<Item = &'a Run> {
+    runs.iter().filter(move |r| r.size.name == size && r.purpose == purpose)
+}
+
+fn rate(run: &Run, seconds: f64) -> String {
+    thousands(run.tokens as f64 / seconds)
+}
+
+/// Launches of a run that `which` picks.
+fn launches(run: &Run, which: impl Fn(&Row) -> bool) -> usize {
+    run.rows.iter().filter(|r| which(r)).map(|r| r.count).sum()
+}
+
+fn decode(runs: &[Run], size: &str) -> String {
+    let figures = of(runs, size, Purpose::Decode).map(|run| {
+        let bytes = launches(run, |r| r.times().bound() == Bound::Bytes);
+        format!(
+            "{} {} by bytes alone, {} in practice ({bytes} of {} launches are bound by bytes)",
+            run.family,
+            rate(run, run.seconds(Times::ideal)),
+            rate(run, run.seconds(Times::expected)),
+            run.dispatches(),
+        )
+    });
+    let figures: Vec<String> = figures.collect();
+    format!("**Writing at {size}**, tokens a second: {}.", figures.join("; "))
+}
+
+fn prefill(runs: &[Run], size: &str) -> String {
+    let figures = of(runs, size, Purpose::Prefill).map(|run| {
+        let expected = run.seconds(Times::expected);
+        let longest = run.rows.iter().max_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+        let longest = longest.map_or(String::new(), |row| {
+            format!(", most of it, {} %, in {}, bound by {}", percent(seconds(row) / expected), row.launch.file, row.times().bound().name())
+        });
+        format!("{} {} by both bounds, {} in practice{longest}", run.family, rate(run, run.seconds(Times::ideal)), rate(run, expected))
+    });
+    let figures: Vec<String> = figures.collect();
+    format!("**Reading at {size}**, tokens a second: {}.", figures.join("; "))
+}
+
+/// Seconds of all launches of a kind.
+fn seconds(row: &Row) -> f64 {
+    row.times().expected() * row.count as f64
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0}", 100.0 * share)
+}
+
+/// The scans of few heads.
+fn idle(runs: &[Run]) -> Result<String> {
+    let scan = |family, size| {
+        let run = of(runs, size, Purpose::Prefill).find(|r| r.family == family).context("a run of each family")?;
+        run.rows.iter().find(|r| r.op.starts_with("ttt_")).context("its scan")
+    };
+    let mut figures = Vec::new();
+    for size in ["125m", "1.3b"] {
+        for family in [Family::TttLinear, Family::TttMlp] {
+            let row = scan(family, size)?;
+            let times = row.times();
+            let (ideal, expected) = (times.ideal() * 1e6, times.expected() * 1e6);
+            figures.push(format!("{family} {size} has {} workgroups: {} µs instead of {}", row.workgroups, short(expected), short(ideal)));
+        }
+    }
+    Ok(format!(
+        "**A TTT layer has one workgroup a head**, so that the heads of one sequence leave units of {UNITS} idle. For a layer and a run of a prefill, {}. Sequences side \
+         by side fill them: heads of all of them run at once.",
+        figures.join("; ")
+    ))
+}
+
+/// What one workgroup does alone.
+fn serial(runs: &[Run]) -> Result<String> {
+    let run = of(runs, "125m", Purpose::Decode).find(|r| r.family == Family::TttLinear).context("a run of each family")?;
+    let alone = run.rows.iter().filter(|r| r.workgroups == 1 && seconds(r) > LAUNCH);
+    let names: Vec<String> = alone.map(|r| format!("{} ({} µs)", r.launch.file, short(seconds(r) * 1e6))).collect();
+    Ok(format!(
+        "**One workgroup alone** draws the token. Of a token of ttt-linear 125m, {} take longer than a launch by what the one compute unit can take in.",
+        if names.is_empty() { "none of such kernels".into() } else { names.join(", ") }
+    ))
+}
+
+fn spills(shaders: &Shaders) -> String {
+    let spilled: BTreeSet<String> = shaders.all.iter().filter(|s| s.spilled > 0).map(|s| format!("`{}`", s.name)).collect();
+    let scratch = shaders.all.iter().filter(|s| s.scratch > 0).map(|s| format!("`{}` ({} B)", s.name, s.scratch));
+    let scratch: BTreeSet<String> = scratch.collect();
+    format!(
+        "**Spills**: of {} shaders {} spill registers{}, {} keep something in scratch memory{}.",
+        shaders.all.len(),
+        spilled.len(),
+        after(spilled),
+        scratch.len(),
+        after(scratch),
+    )
+}
+
+/// `: a, b` or nothing.
+fn after(names: BTreeSet<String>) -> String {
+    if names.is_empty() { String::new() } else { format!(": {}", listed(names)) }
+}
+
+fn registers(shaders: &Shaders) -> String {
+    let mut most: Vec<&Shader> = shaders.all.iter().collect();
+    most.sort_by_key(|s| std::cmp::Reverse(s.vector_registers));
+    most.dedup_by_key(|s| &s.name);
+    let most = most.iter().take(4).map(|s| format!("`{}` {}", s.name, s.vector_registers));
+    format!("**Registers**: most are taken by {}, of 256 that an invocation may have.", listed(most))
+}
+
+fn occupancy(shaders: &Shaders) -> String {
+    let most = shaders.most_waves();
+    let full = shaders.all.iter().filter(|s| s.waves == most).count();
+    let mut low: Vec<&Shader> = shaders.all.iter().filter(|s| s.waves * 2 < most).collect();
+    low.sort_by_key(|s| (s.waves, &s.name));
+    low.dedup_by_key(|s| &s.name);
+    let low = low.iter().map(|s| format!("`{}` {} ({} registers, {} B of workgroup memory)", s.name, s.waves, s.vector_registers, s.workgroup_bytes));
+    format!("**Occupancy**: {full} of {} shaders fill a vector unit with {most} subgroups. Fewer than half have {}.", shaders.all.len(), listed(low))
+}
+
+fn loops(shaders: &Shaders) -> String {
+    let share = |s: &&Shader| s.busiest.map(|l| l.multiply_adds as f64 / l.vector as f64);
+    let of = |file: &str| {
+        let found = shaders.all.iter().find(|s| s.name.starts_with(file) && s.busiest.is_some());
+        found.map(|s| format!("{file} {} %", percent(share(&s).unwrap_or(0.0))))
+    };
+    let files = ["matmul+", "matmul_subgroup", "matvec", "ttt_linear", "ttt_mlp", "attend", "attend_append", "selective_scan"];
+    let figures = files.iter().filter_map(|f| of(f)).map(|s| s.replace('+', ""));
+    format!(
+        "**Busiest loops**: of their vector instructions multiply and add {}. What is missing to 100 % is missing to 10 TFLOP/s where operations bound.",
+        listed(figures)
+    )
 }
