@@ -102,7 +102,8 @@ impl Driver {
                 .stage(vk::ShaderStageFlags::COMPUTE)
                 .module(module)
                 .name(c"main");
-            let flags = vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
+            let flags =
+                vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
             let wanted = [vk::ComputePipelineCreateInfo::default().flags(flags).stage(stage).layout(layout)];
             let made = self.device.create_compute_pipelines(vk::PipelineCache::null(), &wanted, None);
             let pipeline = made.map_err(|(_, e)| anyhow!(e))?[0];
@@ -134,7 +135,8 @@ impl Driver {
     }
 
     unsafe fn look(&self, pipeline: vk::Pipeline) -> Result<Compiled> {
-        let (about, executable) = (vk::PipelineInfoKHR::default().pipeline(pipeline), vk::PipelineExecutableInfoKHR::default().pipeline(pipeline));
+        let (about, executable) =
+            (vk::PipelineInfoKHR::default().pipeline(pipeline), vk::PipelineExecutableInfoKHR::default().pipeline(pipeline));
         // SAFETY: the pipeline was made on this device to be looked at; each text is given the room that the driver asked for.
         unsafe {
             let parts = self.executables.get_pipeline_executable_properties(&about)?;
@@ -145,10 +147,12 @@ impl Driver {
             let mut forms = self.executables.get_pipeline_executable_internal_representations(&executable)?;
             let mut texts: Vec<Vec<u8>> = forms.iter().map(|f| vec![0; f.data_size]).collect();
             forms.iter_mut().zip(&mut texts).for_each(|(form, text)| form.p_data = text.as_mut_ptr().cast());
-            let (get, mut count) = (self.executables.fp().get_pipeline_executable_internal_representations_khr, forms.len() as u32);
+            let (get, mut count) =
+                (self.executables.fp().get_pipeline_executable_internal_representations_khr, forms.len() as u32);
             get(self.executables.device(), &executable, &mut count, forms.as_mut_ptr()).result()?;
             let listing = forms.iter().zip(&texts).find(|(form, _)| text(&form.name) == "Assembly");
-            let (_, listing) = listing.with_context(|| format!("no assembly among {:?}", forms.iter().map(|f| text(&f.name)).collect::<Vec<_>>()))?;
+            let (_, listing) = listing
+                .with_context(|| format!("no assembly among {:?}", forms.iter().map(|f| text(&f.name)).collect::<Vec<_>>()))?;
             let listing = CStr::from_bytes_until_nul(listing).map_or_else(|_| listing.as_slice(), CStr::to_bytes);
             Ok(Compiled { figures, subgroup, listing: String::from_utf8_lossy(listing).into_owned() })
         }

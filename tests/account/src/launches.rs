@@ -76,7 +76,10 @@ impl Run {
         let mut rows: Vec<Row> = Vec::new();
         for planned in &plan.steps {
             let row = row(planned, &step, &caps);
-            let same = |r: &&mut Row| r.launch == row.launch && r.places == row.places && r.shape == row.shape && r.workgroups == row.workgroups;
+            let same = |r: &&mut Row| {
+                (r.launch.name(), &r.places, &r.shape, r.workgroups)
+                    == (row.launch.name(), &row.places, &row.shape, row.workgroups)
+            };
             match rows.iter_mut().find(same) {
                 Some(known) => {
                     known.count += 1;
@@ -143,9 +146,13 @@ fn places(places: &[Place]) -> Vec<(u32, u32)> {
     places.iter().map(|p| binding(group(p))).collect()
 }
 
-/// `model.layers.3.mlp.up` as `mlp.up`.
+/// `model.layers.3.mlp.gate_proj|model.layers.3.mlp.up_proj` as `mlp.gate_proj + up_proj`.
 fn without_layer(label: &str) -> String {
-    let label = label.strip_prefix("model.").or(label.strip_prefix("backbone.")).unwrap_or(label);
-    let Some(rest) = label.strip_prefix("layers.") else { return label.to_string() };
-    rest.split_once('.').map_or(rest, |(_, node)| node).to_string()
+    let mut parts = label.split('|');
+    let first = parts.next().unwrap_or(label);
+    let first = first.strip_prefix("model.").or(first.strip_prefix("backbone.")).unwrap_or(first);
+    let first = first.strip_prefix("layers.").and_then(|rest| rest.split_once('.')).map_or(first, |(_, node)| node);
+    let first = first.strip_prefix("seq_modeling_block.").or(first.strip_prefix("mixer.")).unwrap_or(first);
+    let last = |part: &str| part.rsplit('.').next().unwrap_or(part).to_string();
+    [first.to_string()].into_iter().chain(parts.map(last)).collect::<Vec<_>>().join(" + ")
 }

@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use fastweight::bench::Size;
-use fastweight::generate::Purpose;
 
 use crate::bounds::{BANDWIDTH, Bound, LAUNCH, OPERATIONS, Times, UNIT_BANDWIDTH, UNITS};
 use crate::driver::Driver;
 use crate::launches::{CHUNK, Row, Run};
 use crate::says;
-use crate::shaders::{Shader, Shaders};
+use crate::shaders::{MOST_WAVES, Shader, Shaders};
 
 /// Writes all of it.
 pub fn page(driver: &Driver, runs: &[Run], shaders: &Shaders) -> Result<String> {
@@ -87,9 +85,10 @@ GPU: `fastweight bench` does that on yours.
         page,
         "## Shaders
 
-Registers are of an invocation (V) and of a subgroup (S); waves are subgroups that a vector unit holds at a time, of the most that it could. The busiest loop is the
-innermost one with the most multiply-adds: its vector instructions, how many of them multiply and add, and its accesses of memory and of workgroup memory. The
-numbers from {first} on are launches that compute the same as others, which the engine takes where they are faster.
+Registers are of an invocation (V, of 256) and of a subgroup (S: this GPU gives each 128); waves are subgroups that a vector unit holds at a time. The busiest
+loop is the one with the most arithmetic: which share of its vector instructions' operations a second that is, of as many multiply-adds; how many vector instructions
+a round has, and how many loads and stores of memory + of workgroup memory. Where sizes changed no more than the code's length, the first is told. The numbers from
+{first} on are launches that compute the same as others, which the engine takes where they are faster.
 
 | | shader | invocations | V | S | scratch, B | workgroup memory, B | waves | code, B | busiest loop |
 |--:|---|--:|--:|--:|--:|--:|--:|--:|---|",
@@ -107,7 +106,7 @@ numbers from {first} on are launches that compute the same as others, which the 
             s.scratch,
             s.workgroup_bytes,
             s.waves,
-            shaders.most_waves(),
+            MOST_WAVES,
             s.code,
             busiest(s),
         )?;
@@ -117,7 +116,7 @@ numbers from {first} on are launches that compute the same as others, which the 
 
 fn busiest(shader: &Shader) -> String {
     let Some(l) = shader.busiest else { return String::new() };
-    format!("{} of {}, {} + {}", l.multiply_adds, l.vector, l.memory, l.workgroup)
+    format!("{:.0} % of {}, {} + {}", 100.0 * l.share(), l.vector, l.memory, l.workgroup)
 }
 
 /// The work of a run.
@@ -144,8 +143,16 @@ fn table(page: &mut String, run: &Run, rows: &[&Row], shaders: &Shaders) -> Resu
     if rows.is_empty() {
         return Ok(());
     }
-    writeln!(page, "### {}{}\n", run.name(), if run.context > 0 { format!(", at {} tokens", run.context) } else { String::new() })?;
-    writeln!(page, "| kernel | for | in → out | times | workgroups | MB | asked | MFLOP | µs | bound | in practice | by | V | waves | shader |")?;
+    writeln!(
+        page,
+        "### {}{}\n",
+        run.name(),
+        if run.context > 0 { format!(", at {} tokens", run.context) } else { String::new() }
+    )?;
+    writeln!(
+        page,
+        "| kernel | for | in → out | times | workgroups | MB | asked | MFLOP | µs | bound | in practice | by | V | waves | shader |"
+    )?;
     writeln!(page, "|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|---|--:|--:|--:|")?;
     for row in rows {
         let times = row.times();
@@ -198,11 +205,6 @@ impl Run {
     /// Seconds of all launches, each by `of`.
     pub fn seconds(&self, of: fn(&Times) -> f64) -> f64 {
         self.rows.iter().map(|r| of(&r.times()) * r.count as f64).sum()
-    }
-
-    /// Whether it is of this size and purpose.
-    pub fn is(&self, size: &Size, purpose: Purpose) -> bool {
-        self.size == *size && self.purpose == purpose
     }
 }
 

@@ -9,7 +9,7 @@ use fastweight::generate::Purpose;
 use crate::bounds::{Bound, LAUNCH, Times, UNITS};
 use crate::launches::{Row, Run};
 use crate::page::{short, thousands};
-use crate::shaders::{Shader, Shaders};
+use crate::shaders::{MOST_WAVES, Shader, Shaders};
 
 /// Names in a sentence; of many the first ones.
 fn listed(names: impl IntoIterator<Item = String>) -> String {
@@ -62,9 +62,19 @@ fn prefill(runs: &[Run], size: &str) -> String {
         let expected = run.seconds(Times::expected);
         let longest = run.rows.iter().max_by(|a, b| seconds(a).total_cmp(&seconds(b)));
         let longest = longest.map_or(String::new(), |row| {
-            format!(", most of it, {} %, in {}, bound by {}", percent(seconds(row) / expected), row.launch.file, row.times().bound().name())
+            format!(
+                ", most of it, {} %, in {}, bound by {}",
+                percent(seconds(row) / expected),
+                row.launch.file,
+                row.times().bound().name()
+            )
         });
-        format!("{} {} by both bounds, {} in practice{longest}", run.family, rate(run, run.seconds(Times::ideal)), rate(run, expected))
+        format!(
+            "{} {} by both bounds, {} in practice{longest}",
+            run.family,
+            rate(run, run.seconds(Times::ideal)),
+            rate(run, expected)
+        )
     });
     let figures: Vec<String> = figures.collect();
     format!("**Reading at {size}**, tokens a second: {}.", figures.join("; "))
@@ -91,7 +101,12 @@ fn idle(runs: &[Run]) -> Result<String> {
             let row = scan(family, size)?;
             let times = row.times();
             let (ideal, expected) = (times.ideal() * 1e6, times.expected() * 1e6);
-            figures.push(format!("{family} {size} has {} workgroups: {} µs instead of {}", row.workgroups, short(expected), short(ideal)));
+            figures.push(format!(
+                "{family} {size} has {} workgroups: {} µs instead of {}",
+                row.workgroups,
+                short(expected),
+                short(ideal)
+            ));
         }
     }
     Ok(format!(
@@ -131,34 +146,57 @@ fn after(names: BTreeSet<String>) -> String {
     if names.is_empty() { String::new() } else { format!(": {}", listed(names)) }
 }
 
+/// One shader of each file, of those by which `of` orders them the first.
+fn by_file<'a>(shaders: &'a Shaders, of: impl Fn(&Shader) -> u64) -> Vec<&'a Shader> {
+    let mut all: Vec<&Shader> = shaders.all.iter().collect();
+    all.sort_by_key(|s| of(s));
+    let mut files = BTreeSet::new();
+    all.retain(|s| files.insert(s.file()));
+    all
+}
+
 fn registers(shaders: &Shaders) -> String {
-    let mut most: Vec<&Shader> = shaders.all.iter().collect();
-    most.sort_by_key(|s| std::cmp::Reverse(s.vector_registers));
-    most.dedup_by_key(|s| &s.name);
-    let most = most.iter().take(4).map(|s| format!("`{}` {}", s.name, s.vector_registers));
-    format!("**Registers**: most are taken by {}, of 256 that an invocation may have.", listed(most))
+    let most = by_file(shaders, |s| 256 - s.vector_registers);
+    let most = most.iter().take(4).map(|s| format!("{} {}", s.file(), s.vector_registers));
+    format!("**Registers**, of 256 that an invocation may have: at most {}.", listed(most))
 }
 
 fn occupancy(shaders: &Shaders) -> String {
-    let most = shaders.most_waves();
-    let full = shaders.all.iter().filter(|s| s.waves == most).count();
-    let mut low: Vec<&Shader> = shaders.all.iter().filter(|s| s.waves * 2 < most).collect();
-    low.sort_by_key(|s| (s.waves, &s.name));
-    low.dedup_by_key(|s| &s.name);
-    let low = low.iter().map(|s| format!("`{}` {} ({} registers, {} B of workgroup memory)", s.name, s.waves, s.vector_registers, s.workgroup_bytes));
-    format!("**Occupancy**: {full} of {} shaders fill a vector unit with {most} subgroups. Fewer than half have {}.", shaders.all.len(), listed(low))
+    let full = shaders.all.iter().filter(|s| s.waves == MOST_WAVES).count();
+    let low = by_file(shaders, |s| s.waves).into_iter().filter(|s| s.waves * 4 <= MOST_WAVES * 3);
+    let low = low.map(|s| {
+        format!(
+            "{} {} ({} registers, {} B of workgroup memory)",
+            s.file(),
+            s.waves,
+            s.vector_registers,
+            thousands(s.workgroup_bytes as f64)
+        )
+    });
+    format!(
+        "**Occupancy**: {full} of {} shaders fill a vector unit with {MOST_WAVES} subgroups. The fewest have {}.",
+        shaders.all.len(),
+        listed(low)
+    )
 }
 
 fn loops(shaders: &Shaders) -> String {
-    let share = |s: &&Shader| s.busiest.map(|l| l.multiply_adds as f64 / l.vector as f64);
     let of = |file: &str| {
-        let found = shaders.all.iter().find(|s| s.name.starts_with(file) && s.busiest.is_some());
-        found.map(|s| format!("{file} {} %", percent(share(&s).unwrap_or(0.0))))
+        let found = shaders.all.iter().find(|s| s.file() == file)?.busiest?;
+        Some(format!("{file} {} %", percent(found.share())))
     };
-    let files = ["matmul+", "matmul_subgroup", "matvec", "ttt_linear", "ttt_mlp", "attend", "attend_append", "selective_scan"];
-    let figures = files.iter().filter_map(|f| of(f)).map(|s| s.replace('+', ""));
+    let files = ["matmul", "matmul_subgroup", "attend", "ttt_linear", "ttt_mlp"];
+    let loads = ["ttt_linear", "ttt_mlp", "attend"].iter().filter_map(|file| {
+        let found = shaders.all.iter().find(|s| s.file() == *file)?.busiest?;
+        Some(format!(
+            "{file} {} of memory and {} of workgroup memory for {} multiply-adds",
+            found.memory, found.workgroup, found.multiply_adds
+        ))
+    });
     format!(
-        "**Busiest loops**: of their vector instructions multiply and add {}. What is missing to 100 % is missing to 10 TFLOP/s where operations bound.",
-        listed(figures)
+        "**Busiest loops**: where operations bound, a kernel comes no nearer to 10 TFLOP/s than its instructions let it: {}. The rest is indices, their bounds \
+         checks, and products and sums that are not fused. Loads a round: {}.",
+        listed(files.iter().filter_map(|f| of(f))),
+        listed(loads),
     )
 }

@@ -26,11 +26,27 @@ pub struct Shader {
     pub scratch: u64,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u64,
-    /// Subgroups that a vector unit holds at a time.
+    /// Subgroups that a vector unit holds at a time, of [`MOST_WAVES`].
     pub waves: u64,
     /// Bytes of code.
     pub code: u64,
     pub busiest: Option<Loop>,
+}
+
+/// Subgroups of 64 that a vector unit of RDNA 2 holds at most.
+pub const MOST_WAVES: u64 = 16;
+
+impl Shader {
+    /// The shader's file.
+    pub fn file(&self) -> &str {
+        self.name.split(['+', ' ']).next().unwrap_or(&self.name)
+    }
+
+    /// Whether it takes as much of a compute unit as another; the lengths of the code differ with sizes.
+    fn is_like(&self, other: &Shader) -> bool {
+        let like = Shader { code: other.code, busiest: other.busiest, ..self.clone() };
+        like == *other
+    }
 }
 
 /// All of them. Shaders of one name that differ only by sizes and came out alike are one.
@@ -58,11 +74,6 @@ impl Shaders {
         Ok(shaders)
     }
 
-    /// Subgroups that a vector unit holds at most.
-    pub fn most_waves(&self) -> u64 {
-        self.all.iter().map(|s| s.waves).max().unwrap_or(0)
-    }
-
     /// The position of a launch's shader.
     pub fn of(&self, launch: &Launch, places: &[(u32, u32)]) -> Option<usize> {
         let grid_aside = |l: &Launch| Launch { grid: launch.grid.clone(), rounds: launch.rounds, ..l.clone() };
@@ -74,7 +85,7 @@ impl Shaders {
             return Ok(());
         }
         let shader = compile(driver, launch, places).with_context(|| launch.name())?;
-        let i = self.all.iter().position(|s| *s == shader).unwrap_or_else(|| {
+        let i = self.all.iter().position(|s| s.is_like(&shader)).unwrap_or_else(|| {
             self.all.push(shader);
             self.all.len() - 1
         });
@@ -96,7 +107,8 @@ fn compile(driver: &Driver, launch: &Launch, places: &[(u32, u32)]) -> Result<Sh
         spilled: figure("Spilled VGPRs")? + figure("Spilled SGPRs")?,
         scratch: figure("Scratch size")?,
         workgroup_bytes: figure("LDS size")?,
-        waves: figure("Subgroups per SIMD")?,
+        // The driver counts them in halves of 32 lanes.
+        waves: figure("Subgroups per SIMD")? * 32 / u64::from(compiled.subgroup),
         code: figure("Code size")?,
         busiest: busiest(&compiled.listing),
     })
