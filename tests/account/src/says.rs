@@ -24,7 +24,7 @@ pub fn says(runs: &[Run], shaders: &Shaders) -> Result<Vec<String>> {
     let mut lines = vec![decode(runs, "125m"), decode(runs, "1.3b"), prefill(runs, "125m"), prefill(runs, "1.3b")];
     lines.push(idle(runs)?);
     lines.push(serial(runs)?);
-    lines.extend([spills(shaders), registers(shaders), occupancy(shaders), loops(shaders)]);
+    lines.extend([spills(shaders), registers(shaders), occupancy(shaders), loops(shaders), loads(shaders)]);
     Ok(lines)
 }
 
@@ -181,22 +181,25 @@ fn occupancy(shaders: &Shaders) -> String {
 }
 
 fn loops(shaders: &Shaders) -> String {
-    let of = |file: &str| {
-        let found = shaders.all.iter().find(|s| s.file() == file)?.busiest?;
-        Some(format!("{file} {} %", percent(found.share())))
+    let share = |file: &str| {
+        let shader = shaders.all.iter().find(|s| s.file() == file)?;
+        let (usual, unchecked) = (shader.busiest?, shader.unchecked?);
+        Some(format!("{file} {} % ({} %)", percent(usual.share()), percent(unchecked.share())))
     };
-    let files = ["matmul", "matmul_subgroup", "attend", "ttt_linear", "ttt_mlp"];
-    let loads = ["ttt_linear", "ttt_mlp", "attend"].iter().filter_map(|file| {
-        let found = shaders.all.iter().find(|s| s.file() == *file)?.busiest?;
-        Some(format!(
-            "{file} {} of memory and {} of workgroup memory for {} multiply-adds",
-            found.memory, found.workgroup, found.multiply_adds
-        ))
-    });
+    let files = ["matmul", "matmul_subgroup", "attend", "ttt_linear", "ttt_mlp", "matvec"];
     format!(
-        "**Busiest loops**: where operations bound, a kernel comes no nearer to 10 TFLOP/s than its instructions let it: {}. The rest is indices, their bounds \
-         checks, and products and sums that are not fused. Loads a round: {}.",
-        listed(files.iter().filter_map(|f| of(f))),
-        listed(loads),
+        "**Busiest loops**: where operations bound, a kernel comes no nearer to 10 TFLOP/s than its instructions let it, as a share of which its busiest loop \
+         computes (and where wgpu checks neither loops nor indices): {}. What is left are addresses, and products and sums that are not fused.",
+        listed(files.iter().filter_map(|f| share(f))),
     )
+}
+
+/// Loops that wait for what they load.
+fn loads(shaders: &Shaders) -> String {
+    let of = shaders.all[..shaders.planned].iter().filter_map(|s| {
+        let found = s.busiest.filter(|l| l.memory > l.multiply_adds && l.multiply_adds >= 16)?;
+        Some(format!("{} {} for {}", s.file(), found.memory, found.multiply_adds))
+    });
+    let of: BTreeSet<String> = of.collect();
+    format!("**Loads**: more loads of memory than multiply-adds has the busiest loop of {}.", listed(of))
 }

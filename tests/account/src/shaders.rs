@@ -6,7 +6,7 @@ use fastweight::kernels::Launch;
 use crate::driver::Driver;
 use crate::launches::Run;
 use crate::listing::{Loop, busiest};
-use crate::spirv::translate;
+use crate::spirv::{Checks, translate};
 
 /// A compiled shader.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,8 @@ pub struct Shader {
     /// Bytes of code.
     pub code: u64,
     pub busiest: Option<Loop>,
+    /// The same where wgpu checks neither loops nor indices of arrays.
+    pub unchecked: Option<Loop>,
 }
 
 /// Subgroups of 64 that a vector unit of RDNA 2 holds at most.
@@ -44,7 +46,7 @@ impl Shader {
 
     /// Whether it takes as much of a compute unit as another; the lengths of the code differ with sizes.
     fn is_like(&self, other: &Shader) -> bool {
-        let like = Shader { code: other.code, busiest: other.busiest, ..self.clone() };
+        let like = Shader { code: other.code, busiest: other.busiest, unchecked: other.unchecked, ..self.clone() };
         like == *other
     }
 }
@@ -95,8 +97,9 @@ impl Shaders {
 }
 
 fn compile(driver: &Driver, launch: &Launch, places: &[(u32, u32)]) -> Result<Shader> {
-    let binary = translate(launch, places)?;
+    let binary = translate(launch, places, Checks::Usual)?;
     let compiled = driver.compile(&binary, places)?;
+    let unchecked = driver.compile(&translate(launch, places, Checks::None)?, places)?;
     let figure = |name| compiled.figure(name);
     Ok(Shader {
         name: launch.name(),
@@ -111,5 +114,6 @@ fn compile(driver: &Driver, launch: &Launch, places: &[(u32, u32)]) -> Result<Sh
         waves: figure("Subgroups per SIMD")? * 32 / u64::from(compiled.subgroup),
         code: figure("Code size")?,
         busiest: busiest(&compiled.listing),
+        unchecked: busiest(&unchecked.listing),
     })
 }

@@ -15,8 +15,17 @@ pub struct Binary {
     pub invocations: u32,
 }
 
+/// What wgpu puts around loops and indices of arrays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checks {
+    /// As it does by default: a loop ends some time, an index lies inside.
+    Usual,
+    /// As it does where a program vouches for its shaders, which a browser does not let it.
+    None,
+}
+
 /// Links and translates a launch.
-pub fn translate(launch: &Launch, places: &[(u32, u32)]) -> Result<Binary> {
+pub fn translate(launch: &Launch, places: &[(u32, u32)], checks: Checks) -> Result<Binary> {
     let source = link(launch, places, Compiler::Naga)?.source;
     let module = wgsl::parse_str(&source).map_err(|e| anyhow!(e.emit_to_string(&source)))?;
     let mut allowed = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
@@ -37,12 +46,14 @@ pub fn translate(launch: &Launch, places: &[(u32, u32)]) -> Result<Binary> {
         fake_missing_bindings: false,
         // Buffers are checked by the device (robustBufferAccess2), arrays by the shader.
         bounds_check_policies: BoundsCheckPolicies {
-            index: BoundsCheckPolicy::Restrict,
+            index: if checks == Checks::Usual { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked },
             buffer: BoundsCheckPolicy::Unchecked,
             image_load: BoundsCheckPolicy::Unchecked,
             binding_array: BoundsCheckPolicy::Unchecked,
         },
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::Native,
+        force_loop_bounding: checks == Checks::Usual,
+        emit_int_div_checks: checks == Checks::Usual,
         binding_map: binding_map(places),
         ..Default::default()
     };
