@@ -42,6 +42,8 @@ impl Bound {
 pub struct Times {
     bytes: f64,
     operations: f64,
+    /// Arithmetic of the compute units that have a workgroup.
+    of_units: f64,
     idle: f64,
 }
 
@@ -50,11 +52,12 @@ impl Times {
     /// its workgroups ask for.
     pub fn new(cost: &Cost, workgroups: u64) -> Times {
         let busy = workgroups.clamp(1, UNITS) as f64;
-        let by_unit = cost.operations / (OPERATIONS * busy / UNITS as f64);
+        let of_units = cost.operations / (OPERATIONS * busy / UNITS as f64);
         Times {
             bytes: cost.least / BANDWIDTH,
             operations: cost.operations / OPERATIONS,
-            idle: by_unit.max(cost.moved / (UNIT_BANDWIDTH * busy)),
+            of_units,
+            idle: of_units.max(cost.moved / (UNIT_BANDWIDTH * busy)),
         }
     }
 
@@ -71,6 +74,11 @@ impl Times {
     /// By everything.
     pub fn expected(&self) -> f64 {
         self.ideal().max(self.idle).max(LAUNCH)
+    }
+
+    /// The same where arithmetic gets only this share of its operations a second.
+    pub fn at(&self, share: f64) -> f64 {
+        self.expected().max(self.of_units / share)
     }
 
     /// Which of all.

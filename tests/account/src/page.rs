@@ -39,26 +39,28 @@ GPU: `fastweight bench` does that on yours.
 - **MB** is what memory has to give and take at least: every tensor once; **asked** is how many times that the workgroups ask of the caches. **µs** is the longer
   of MB at {bandwidth} GB/s and MFLOP at {operations} TFLOP/s, and **bound** says which.
 - **In practice** a dispatch takes no less than {launch} µs from the end of the one before it (a guess; `fastweight bench device` measures it), and no less than the
-  compute units need that have a workgroup: each takes 1/{units} of the operations a second and {unit} GB/s. What waits for memory or at a barrier within a
-  workgroup is not in it, so it is still the best case.
+  compute units need that have a workgroup: each takes 1/{units} of the operations a second and {unit} GB/s.
+- **With its loop**, all of its arithmetic is done at the pace of the kernel's busiest loop in the compiled code, as the shaders' table tells it: one loop stands for
+  the whole. What waits for memory or at a barrier within a workgroup is in none of these, so each is still a best case.
 - **Registers, workgroup memory, waves** are of the shaders' table at the end, whose compiler is that of {name} ({version}): WGSL is
   translated by naga with wgpu's settings and compiled by the driver, which needs no hardware for that.
 - A decode step takes one token; with a Transformer it is the last of a full context. A prefill is a run of {CHUNK} tokens, the most that a run takes on a GPU; 512 tokens are two.
 
 ## Whole models
 
-| | tokens | dispatches | weights, MB | MB | GFLOP | µs | tokens/s | bound | µs in practice | tokens/s |
-|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|",
+| | tokens | dispatches | weights, MB | MB | GFLOP | µs | tokens/s | bound | µs in practice | tokens/s | µs with its loops | tokens/s |
+|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|",
         name = driver.name,
         version = driver.version.trim(),
     )?;
     for run in runs {
         let (work, ideal, expected) = (Total::of(run), run.seconds(Times::ideal), run.seconds(Times::expected));
+        let with_loops: f64 = run.rows.iter().map(|r| shaders.seconds(r) * r.count as f64).sum();
         let rate = |seconds: f64| thousands(run.tokens as f64 / seconds);
         let bound = if work.memory / BANDWIDTH >= work.operations / OPERATIONS { Bound::Bytes } else { Bound::Operations };
         writeln!(
             page,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             run.name(),
             run.tokens,
             run.dispatches(),
@@ -70,6 +72,8 @@ GPU: `fastweight bench` does that on yours.
             bound.name(),
             thousands(expected * 1e6),
             rate(expected),
+            thousands(with_loops * 1e6),
+            rate(with_loops),
         )?;
     }
     writeln!(page, "\n## Every kind of launch\n")?;
@@ -154,16 +158,16 @@ fn table(page: &mut String, run: &Run, rows: &[&Row], shaders: &Shaders) -> Resu
     )?;
     writeln!(
         page,
-        "| kernel | for | in → out | times | workgroups | MB | asked | MFLOP | µs | bound | in practice | by | V | waves | shader |"
+        "| kernel | for | in → out | times | workgroups | MB | asked | MFLOP | µs | bound | in practice | by | with its loop | V | waves | shader |"
     )?;
-    writeln!(page, "|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|---|--:|--:|--:|")?;
+    writeln!(page, "|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|---|--:|--:|--:|--:|")?;
     for row in rows {
         let times = row.times();
         let i = shaders.of(&row.launch, &row.places).unwrap_or_default();
         let shader = &shaders.all[i];
         writeln!(
             page,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             row.launch.file,
             row.node,
             row.shape,
@@ -176,6 +180,7 @@ fn table(page: &mut String, run: &Run, rows: &[&Row], shaders: &Shaders) -> Resu
             times.of_two().name(),
             short(times.expected() * 1e6),
             times.bound().name(),
+            short(shaders.seconds(row) * 1e6),
             shader.vector_registers,
             shader.waves,
             i + 1,

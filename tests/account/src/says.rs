@@ -1,6 +1,6 @@
 //! What the figures say, in plain words. Figures are filled in, so that the words hold as long as what they are chosen by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use fastweight::bench::Family;
@@ -21,7 +21,8 @@ fn listed(names: impl IntoIterator<Item = String>) -> String {
 }
 
 pub fn says(runs: &[Run], shaders: &Shaders) -> Result<Vec<String>> {
-    let mut lines = vec![decode(runs, "125m"), decode(runs, "1.3b"), prefill(runs, "125m"), prefill(runs, "1.3b")];
+    let mut lines =
+        vec![writing(runs, "125m"), writing(runs, "1.3b"), reading(runs, shaders, "125m"), reading(runs, shaders, "1.3b")];
     lines.push(idle(runs)?);
     lines.push(serial(runs)?);
     lines.extend([spills(shaders), registers(shaders), occupancy(shaders), loops(shaders), loads(shaders)]);
@@ -42,42 +43,36 @@ fn launches(run: &Run, which: impl Fn(&Row) -> bool) -> usize {
     run.rows.iter().filter(|r| which(r)).map(|r| r.count).sum()
 }
 
-fn decode(runs: &[Run], size: &str) -> String {
+fn writing(runs: &[Run], size: &str) -> String {
     let figures = of(runs, size, Purpose::Decode).map(|run| {
-        let bytes = launches(run, |r| r.times().bound() == Bound::Bytes);
-        format!(
-            "{} {} by bytes alone, {} in practice ({bytes} of {} launches are bound by bytes)",
-            run.family,
-            rate(run, run.seconds(Times::ideal)),
-            rate(run, run.seconds(Times::expected)),
-            run.dispatches(),
-        )
+        let (ideal, expected) = (run.seconds(Times::ideal), run.seconds(Times::expected));
+        let short = launches(run, |r| r.times().bound() == Bound::Launch);
+        format!("{} {} ({} without launches, {short} of {})", run.family, rate(run, expected), rate(run, ideal), run.dispatches())
     });
     let figures: Vec<String> = figures.collect();
-    format!("**Writing at {size}**, tokens a second: {}.", figures.join("; "))
+    format!(
+        "**Writing at {size}** is bound by bytes, and by launches: tokens a second, and how many dispatches take less than their launch: {}.",
+        figures.join("; ")
+    )
 }
 
-fn prefill(runs: &[Run], size: &str) -> String {
+fn reading(runs: &[Run], shaders: &Shaders, size: &str) -> String {
     let figures = of(runs, size, Purpose::Prefill).map(|run| {
-        let expected = run.seconds(Times::expected);
-        let longest = run.rows.iter().max_by(|a, b| seconds(a).total_cmp(&seconds(b)));
-        let longest = longest.map_or(String::new(), |row| {
-            format!(
-                ", most of it, {} %, in {}, bound by {}",
-                percent(seconds(row) / expected),
-                row.launch.file,
-                row.times().bound().name()
-            )
-        });
+        let taken = |row: &Row| shaders.seconds(row) * row.count as f64;
+        let all: f64 = run.rows.iter().map(taken).sum();
+        let mut kernels: BTreeMap<&str, f64> = BTreeMap::new();
+        run.rows.iter().for_each(|r| *kernels.entry(r.launch.file).or_default() += taken(r));
+        let longest = kernels.iter().max_by(|a, b| a.1.total_cmp(b.1));
+        let longest = longest.map_or(String::new(), |(file, seconds)| format!(", {} % in {file}", percent(seconds / all)));
         format!(
-            "{} {} by both bounds, {} in practice{longest}",
+            "{} {} (by operations and bytes alone {}){longest}",
             run.family,
-            rate(run, run.seconds(Times::ideal)),
-            rate(run, expected)
+            rate(run, all),
+            rate(run, run.seconds(Times::ideal))
         )
     });
     let figures: Vec<String> = figures.collect();
-    format!("**Reading at {size}**, tokens a second: {}.", figures.join("; "))
+    format!("**Reading at {size}** is bound by operations: tokens a second with the kernels' own loops, {}.", figures.join("; "))
 }
 
 /// Seconds of all launches of a kind.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use fastweight::kernels::Launch;
 
 use crate::driver::Driver;
-use crate::launches::Run;
+use crate::launches::{Row, Run};
 use crate::listing::{Loop, busiest};
 use crate::spirv::{Checks, translate};
 
@@ -80,6 +80,13 @@ impl Shaders {
     pub fn of(&self, launch: &Launch, places: &[(u32, u32)]) -> Option<usize> {
         let grid_aside = |l: &Launch| Launch { grid: launch.grid.clone(), rounds: launch.rounds, ..l.clone() };
         self.made.iter().find(|(l, p, _)| p == places && grid_aside(l) == *launch).map(|(_, _, i)| *i)
+    }
+
+    /// Seconds of a launch in practice, if all of its arithmetic is done as in its busiest loop.
+    pub fn seconds(&self, row: &Row) -> f64 {
+        let shader = self.of(&row.launch, &row.places).map(|i| &self.all[i]);
+        let share = shader.and_then(|s| s.busiest).map_or(1.0, |l| l.share());
+        row.times().at(share)
     }
 
     fn add(&mut self, driver: &Driver, launch: &Launch, places: &[(u32, u32)]) -> Result<()> {
