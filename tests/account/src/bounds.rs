@@ -8,6 +8,8 @@ pub const BANDWIDTH: f64 = 400e9;
 pub const OPERATIONS: f64 = 10e12;
 /// Compute units: at 2 GHz, two vector units of 32 lanes each make 10 TFLOP/s. A workgroup runs on one of them.
 pub const UNITS: u64 = 40;
+/// Vector units of each.
+const VECTOR_UNITS: u64 = 2;
 /// Bytes a second that one of them can take in: 64 a clock.
 pub const UNIT_BANDWIDTH: f64 = 128e9;
 /// From the end of a dispatch to the start of the one that waits for it, in seconds: a guess for Vulkan drivers, which `bench device` measures.
@@ -48,16 +50,18 @@ pub struct Times {
 }
 
 impl Times {
-    /// Of a launch with so many workgroups. Memory has to give each tensor once, since the caches hold a launch's tiles; each compute unit takes in all that
-    /// its workgroups ask for.
-    pub fn new(cost: &Cost, workgroups: u64) -> Times {
-        let busy = workgroups.clamp(1, UNITS) as f64;
-        let of_units = cost.operations / (OPERATIONS * busy / UNITS as f64);
+    /// Of a launch with so many workgroups, of so many subgroups each. Memory has to give each tensor once, since the caches hold a launch's tiles; each
+    /// compute unit takes in all that its workgroups ask for.
+    pub fn new(cost: &Cost, workgroups: u64, subgroups: u64) -> Times {
+        // A subgroup runs on one vector unit.
+        let busy = (workgroups * subgroups.min(VECTOR_UNITS)).clamp(1, UNITS * VECTOR_UNITS) as f64;
+        let of_units = cost.operations / (OPERATIONS * busy / (UNITS * VECTOR_UNITS) as f64);
+        let taking_in = workgroups.clamp(1, UNITS) as f64;
         Times {
             bytes: cost.least / BANDWIDTH,
             operations: cost.operations / OPERATIONS,
             of_units,
-            idle: of_units.max(cost.moved / (UNIT_BANDWIDTH * busy)),
+            idle: of_units.max(cost.moved / (UNIT_BANDWIDTH * taking_in)),
         }
     }
 

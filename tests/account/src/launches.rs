@@ -57,6 +57,8 @@ pub struct Row {
     pub count: usize,
     /// Workgroups of each.
     pub workgroups: u64,
+    /// Subgroups of each workgroup; the compiler tells.
+    pub subgroups: u64,
     /// The work of each.
     pub cost: Cost,
     /// What else computes the same: the engine takes one of them where it is faster on a device.
@@ -116,6 +118,7 @@ fn row(planned: &PlanStep, step: &Step, caps: &Caps) -> Row {
         places: places(&planned.places),
         shape: format!("{} → {}", operands(&planned.io.inputs), operands(&planned.io.outputs)),
         count: 1,
+        subgroups: 1,
         workgroups: planned.launch.grid.workgroups(step, planned.part),
         cost: kernel.cost(&planned.io),
         launch: planned.launch.clone(),

@@ -32,5 +32,6 @@ fn main() -> Result<()> {
         }
     }
     let shaders = Shaders::compile(&driver, &runs)?;
+    shaders.tell(&mut runs);
     fs::write(&path, page::page(&driver, &runs, &shaders)?).with_context(|| path.clone())
 }

@@ -39,7 +39,8 @@ GPU: `fastweight bench` does that on yours.
 - **MB** is what memory has to give and take at least: every tensor once; **asked** is how many times that the workgroups ask of the caches. **µs** is the longer
   of MB at {bandwidth} GB/s and MFLOP at {operations} TFLOP/s, and **bound** says which.
 - **In practice** a dispatch takes no less than {launch} µs from the end of the one before it (a guess; `fastweight bench device` measures it), and no less than the
-  compute units need that have a workgroup: each takes 1/{units} of the operations a second and {unit} GB/s.
+  compute units need that have a workgroup: each takes 1/{units} of the operations a second, half of that if the workgroup is a single subgroup of 64, and
+  {unit} GB/s.
 - **With its loop**, all of its arithmetic is done at the pace of the kernel's busiest loop in the compiled code, as the shaders' table tells it: one loop stands for
   the whole. What waits for memory or at a barrier within a workgroup is in none of these, so each is still a best case.
 - **Registers, workgroup memory, waves** are of the shaders' table at the end, whose compiler is that of {name} ({version}): WGSL is
@@ -92,7 +93,7 @@ GPU: `fastweight bench` does that on yours.
 
 Registers are of an invocation (V, of 256) and of a subgroup (S: this GPU gives each 128); waves are subgroups that a vector unit holds at a time. The busiest
 loop is the one with the most arithmetic: which share of its vector instructions' operations a second that is, of as many multiply-adds; how many vector instructions
-a round has, and how many loads and stores of memory + of workgroup memory; then the same loop where wgpu is told to check neither loops nor indices, which is for a
+a round has, and how many loads and stores of memory + of workgroup memory; then the busiest where wgpu is told to check neither loops nor indices, which is for a
 program to vouch for and not to be had in a browser. Where sizes changed no more than the code's length, the first is told. The numbers from
 {first} on are launches that compute the same as others, which the engine takes where they are faster.
 
@@ -218,6 +219,6 @@ impl Run {
 
 impl Row {
     pub fn times(&self) -> Times {
-        Times::new(&self.cost, self.workgroups)
+        Times::new(&self.cost, self.workgroups, self.subgroups)
     }
 }

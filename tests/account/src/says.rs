@@ -24,6 +24,7 @@ pub fn says(runs: &[Run], shaders: &Shaders) -> Result<Vec<String>> {
     let mut lines =
         vec![writing(runs, "125m"), writing(runs, "1.3b"), reading(runs, shaders, "125m"), reading(runs, shaders, "1.3b")];
     lines.push(idle(runs)?);
+    lines.push(narrow(runs));
     lines.push(serial(runs)?);
     lines.extend([spills(shaders), registers(shaders), occupancy(shaders), loops(shaders), loads(shaders)]);
     Ok(lines)
@@ -111,14 +112,38 @@ fn idle(runs: &[Run]) -> Result<String> {
     ))
 }
 
+/// Products of so few tiles that vector units have none.
+fn narrow(runs: &[Run]) -> String {
+    let mut found = BTreeSet::new();
+    for run in runs.iter().filter(|r| r.purpose == Purpose::Prefill) {
+        let idle = run.rows.iter().filter(|r| r.op == "matmul" && r.times().bound() == Bound::Idle);
+        found.extend(idle.map(|r| {
+            format!(
+                "{} {} {} ({} workgroups, {} µs instead of {})",
+                run.family,
+                run.size,
+                r.node,
+                r.workgroups,
+                short(r.times().expected() * 1e6),
+                short(r.times().ideal() * 1e6)
+            )
+        }));
+    }
+    format!(
+        "**A matmul workgroup is one subgroup**, and so busies one of {} vector units: products of few columns leave some idle: {}.",
+        2 * UNITS,
+        listed(found)
+    )
+}
+
 /// What one workgroup does alone.
 fn serial(runs: &[Run]) -> Result<String> {
     let run = of(runs, "125m", Purpose::Decode).find(|r| r.family == Family::TttLinear).context("a run of each family")?;
     let alone = run.rows.iter().filter(|r| r.workgroups == 1 && seconds(r) > LAUNCH);
     let names: Vec<String> = alone.map(|r| format!("{} ({} µs)", r.launch.file, short(seconds(r) * 1e6))).collect();
+    let names = if names.is_empty() { "nothing".into() } else { names.join(", ") };
     Ok(format!(
-        "**One workgroup alone** draws the token. Of a token of ttt-linear 125m, {} take longer than a launch by what the one compute unit can take in.",
-        if names.is_empty() { "none of such kernels".into() } else { names.join(", ") }
+        "**One workgroup alone** draws the token: of a token of ttt-linear 125m, by what one compute unit can take in, {names}."
     ))
 }
 

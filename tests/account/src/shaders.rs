@@ -82,6 +82,15 @@ impl Shaders {
         self.made.iter().find(|(l, p, _)| p == places && grid_aside(l) == *launch).map(|(_, _, i)| *i)
     }
 
+    /// Tells the rows what only the compiler knows.
+    pub fn tell(&self, runs: &mut [Run]) {
+        for row in runs.iter_mut().flat_map(|r| &mut r.rows) {
+            if let Some(i) = self.of(&row.launch, &row.places) {
+                row.subgroups = u64::from(self.all[i].invocations.div_ceil(self.all[i].subgroup));
+            }
+        }
+    }
+
     /// Seconds of a launch in practice, if all of its arithmetic is done as in its busiest loop.
     pub fn seconds(&self, row: &Row) -> f64 {
         let shader = self.of(&row.launch, &row.places).map(|i| &self.all[i]);
