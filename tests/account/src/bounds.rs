@@ -53,10 +53,12 @@ impl Times {
     /// Of a launch with so many workgroups, of so many subgroups each. Memory has to give each tensor once, since the caches hold a launch's tiles; each
     /// compute unit takes in all that its workgroups ask for.
     pub fn new(cost: &Cost, workgroups: u64, subgroups: u64) -> Times {
-        // A subgroup runs on one vector unit.
-        let busy = (workgroups * subgroups.min(VECTOR_UNITS)).clamp(1, UNITS * VECTOR_UNITS) as f64;
-        let of_units = cost.operations / (OPERATIONS * busy / (UNITS * VECTOR_UNITS) as f64);
-        let taking_in = workgroups.clamp(1, UNITS) as f64;
+        // A subgroup runs on one vector unit; workgroups are alike, so those of the last round end together and leave the rest idle.
+        let places = UNITS * VECTOR_UNITS / subgroups.clamp(1, VECTOR_UNITS);
+        let workgroups = workgroups.max(1);
+        let busy = workgroups as f64 / workgroups.next_multiple_of(places) as f64;
+        let of_units = cost.operations / (OPERATIONS * busy);
+        let taking_in = workgroups.min(UNITS) as f64;
         Times {
             bytes: cost.least / BANDWIDTH,
             operations: cost.operations / OPERATIONS,

@@ -39,8 +39,8 @@ GPU: `fastweight bench` does that on yours.
 - **MB** is what memory has to give and take at least: every tensor once; **asked** is how many times that the workgroups ask of the caches. **µs** is the longer
   of MB at {bandwidth} GB/s and MFLOP at {operations} TFLOP/s, and **bound** says which.
 - **In practice** a dispatch takes no less than {launch} µs from the end of the one before it (a guess; `fastweight bench device` measures it), and no less than the
-  compute units need that have a workgroup: each takes 1/{units} of the operations a second, half of that if the workgroup is a single subgroup of 64, and
-  {unit} GB/s.
+  compute units need that have a workgroup, of which each takes {unit} GB/s and 1/{units} of the operations a second, half of that if the workgroup is a single
+  subgroup of 64. Workgroups are alike, so the last of them leave idle what they don't fill.
 - **With its loop**, all of its arithmetic is done at the pace of the kernel's busiest loop in the compiled code, as the shaders' table tells it: one loop stands for
   the whole. What waits for memory or at a barrier within a workgroup is in none of these, so each is still a best case.
 - **Registers, workgroup memory, waves** are of the shaders' table at the end, whose compiler is that of {name} ({version}): WGSL is

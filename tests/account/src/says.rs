@@ -112,27 +112,23 @@ fn idle(runs: &[Run]) -> Result<String> {
     ))
 }
 
-/// Products of so few tiles that vector units have none.
+/// Products of so few tiles that vector units have none; the worst first.
 fn narrow(runs: &[Run]) -> String {
-    let mut found = BTreeSet::new();
-    for run in runs.iter().filter(|r| r.purpose == Purpose::Prefill) {
-        let idle = run.rows.iter().filter(|r| r.op == "matmul" && r.times().bound() == Bound::Idle);
-        found.extend(idle.map(|r| {
-            format!(
-                "{} {} {} ({} workgroups, {} µs instead of {})",
-                run.family,
-                run.size,
-                r.node,
-                r.workgroups,
-                short(r.times().expected() * 1e6),
-                short(r.times().ideal() * 1e6)
-            )
-        }));
-    }
+    let rows = of(runs, "125m", Purpose::Prefill).flat_map(|run| run.rows.iter().map(move |row| (run, row)));
+    let loss = |row: &Row| row.times().expected() / row.times().ideal().max(LAUNCH);
+    let mut idle: Vec<_> = rows.filter(|(_, row)| row.op == "matmul" && loss(row) > 1.2).collect();
+    idle.sort_by(|a, b| loss(b.1).total_cmp(&loss(a.1)));
+    // Families share shapes.
+    let mut shapes = BTreeSet::new();
+    idle.retain(|(_, row)| shapes.insert(&row.shape));
+    let figures = idle.iter().map(|(run, row)| {
+        let (expected, ideal) = (short(row.times().expected() * 1e6), short(row.times().ideal() * 1e6));
+        format!("{} of {} ({} workgroups, {expected} µs instead of {ideal})", row.node, run.family, row.workgroups)
+    });
     format!(
-        "**A matmul workgroup is one subgroup**, and so busies one of {} vector units: products of few columns leave some idle: {}.",
+        "**A matmul workgroup is one subgroup**, and so busies one of {} vector units; of the products of a prefill at 125m, these leave some idle: {}.",
         2 * UNITS,
-        listed(found)
+        listed(figures)
     )
 }
 
@@ -167,7 +163,7 @@ fn after(names: BTreeSet<String>) -> String {
 }
 
 /// One shader of each file, of those by which `of` orders them the first.
-fn by_file<'a>(shaders: &'a Shaders, of: impl Fn(&Shader) -> u64) -> Vec<&'a Shader> {
+fn by_file(shaders: &Shaders, of: impl Fn(&Shader) -> u64) -> Vec<&Shader> {
     let mut all: Vec<&Shader> = shaders.all.iter().collect();
     all.sort_by_key(|s| of(s));
     let mut files = BTreeSet::new();
@@ -209,7 +205,7 @@ fn loops(shaders: &Shaders) -> String {
     let files = ["matmul", "matmul_subgroup", "attend", "ttt_linear", "ttt_mlp", "matvec"];
     format!(
         "**Busiest loops**: where operations bound, a kernel comes no nearer to 10 TFLOP/s than its instructions let it, as a share of which its busiest loop \
-         computes (and where wgpu checks neither loops nor indices): {}. What is left are addresses, and products and sums that are not fused.",
+         computes (and where wgpu checks neither loops nor indices): {}. The rest are addresses, checks, and products and sums that are not fused. (A younger driver may drop more of the checks.)",
         listed(files.iter().filter_map(|f| share(f))),
     )
 }

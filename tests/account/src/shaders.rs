@@ -51,13 +51,16 @@ impl Shader {
     }
 }
 
+/// A launch, the places of its operands, and the position of what became of it.
+type Made = (Launch, Vec<(u32, u32)>, usize);
+
 /// All of them. Shaders of one name that differ only by sizes and came out alike are one.
 #[derive(Default)]
 pub struct Shaders {
     pub all: Vec<Shader>,
     /// So many of them are launched by the plans; the others would compute the same.
     pub planned: usize,
-    made: Vec<(Launch, Vec<(u32, u32)>, usize)>,
+    made: Vec<Made>,
 }
 
 impl Shaders {
