@@ -42,7 +42,8 @@ GPU: `fastweight bench` does that on yours.
   compute units need that have a workgroup, of which each takes {unit} GB/s and 1/{units} of the operations a second, half of that if the workgroup is a single
   subgroup of 64. Workgroups are alike, so the last of them leave idle what they don't fill.
 - **With its loop**, all of its arithmetic is done at the pace of the kernel's busiest loop in the compiled code, as the shaders' table tells it: one loop stands for
-  the whole. What waits for memory or at a barrier within a workgroup is in none of these, so each is still a best case.
+  the whole, and what is under a condition counts as if every subgroup did it, so that kernels where one subgroup does some steps for all (attend) are faster.
+- What waits for memory or at a barrier within a workgroup is in none of these.
 - **Registers, workgroup memory, waves** are of the shaders' table at the end, whose compiler is that of {name} ({version}): WGSL is
   translated by naga with wgpu's settings and compiled by the driver, which needs no hardware for that.
 - A decode step takes one token; with a Transformer it is the last of a full context. A prefill is a run of {CHUNK} tokens, the most that a run takes on a GPU; 512 tokens are two.
