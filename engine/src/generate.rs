@@ -6,6 +6,7 @@ mod chat;
 mod journal;
 mod model;
 mod observe;
+mod pace;
 mod programs;
 mod sampling;
 mod session;

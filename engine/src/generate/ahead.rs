@@ -4,13 +4,9 @@
 use std::collections::VecDeque;
 
 use super::{Sampling, Session};
-use crate::device::Device;
 use crate::error::Error;
 use crate::kernels::sample::RECORD;
-use crate::step::{MAX_RUNS, Step};
-
-/// Seconds that a submit should take, since the whole system waits for it, and so does who stops the text.
-const SUBMIT_SECONDS: f32 = 0.1;
+use crate::step::Step;
 
 /// The record of a draw: see [`crate::kernels::sample::Sample`].
 #[derive(Debug, Clone, Copy)]
@@ -37,43 +33,6 @@ pub(super) struct Ahead {
     /// What they were drawn with.
     sampling: Sampling,
     learning: f32,
-}
-
-/// How many tokens one submit draws.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    runs: usize,
-    fixed: bool,
-}
-
-impl Pace {
-    /// One at first, then as many as take a tenth of a second.
-    pub(super) fn new() -> Pace {
-        Pace { runs: 1, fixed: false }
-    }
-
-    /// Always so many.
-    pub(super) fn fixed(runs: usize) -> Pace {
-        Pace { runs, fixed: true }
-    }
-
-    /// The number that somebody asked for.
-    pub(super) fn asked(&self) -> Option<usize> {
-        self.fixed.then_some(self.runs)
-    }
-
-    /// Runs of the next submit. A profile is of one run, and the CPU gains nothing.
-    pub(super) fn runs(&self, device: &Device) -> usize {
-        if device.profile().is_some() || (device.is_cpu() && !self.fixed) { 1 } else { self.runs }
-    }
-
-    /// What a submit of so many runs took.
-    pub(super) fn adapt(&mut self, runs: usize, seconds: f32) {
-        if !self.fixed {
-            let fit = (SUBMIT_SECONDS / seconds.max(1e-6) * runs as f32) as usize;
-            self.runs = fit.min(2 * runs).clamp(1, MAX_RUNS);
-        }
-    }
 }
 
 impl Session {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use web_time::Instant;
 
-use super::ahead::{Drawn, Pace};
+use super::ahead::Drawn;
 use super::model::Loaded;
 use super::programs::{Purpose, TOKEN_STATE};
-use super::{Cancel, Model, Sampling};
+use super::{Cancel, Model, Sampling, pace};
 use crate::device::yield_now;
 use crate::error::Error;
 use crate::exec::{Program, States};
@@ -30,17 +30,10 @@ pub struct Batch {
     /// The programs of this context, as they are used.
     programs: HashMap<Purpose, (Arc<Program>, Capacity)>,
     /// Tokens a sequence that the next chunk takes; follows the device's speed.
-    pace: usize,
+    pace: pace::Reading,
     /// Tokens a sequence that the next submit draws.
-    pub(super) runs: Pace,
+    pub(super) runs: pace::Writing,
 }
-
-/// Time that a chunk should take on a GPU, since the whole system waits for it.
-const CHUNK_SECONDS: f32 = 0.1;
-
-/// Tokens that a chunk has at least, unless they take so many seconds: Windows resets a device that is busy for two.
-const FEW_TOKENS: usize = 16;
-const TOO_LONG: f32 = 1.0;
 
 impl Batch {
     pub(super) async fn new(model: &Model, sequences: usize) -> Result<Batch, Error> {
@@ -52,8 +45,8 @@ impl Batch {
         let plan = prefill.0.plan();
         let states = States::new(&on.device, &plan.states, plan, &on.weights).await?;
         let programs = HashMap::from([(Purpose::Prefill, prefill)]);
-        let (positions, pace) = (vec![0; sequences], on.pace);
-        Ok(Batch { model, on, states, positions, learning: 1.0, context, programs, pace, runs: Pace::new() })
+        let (positions, pace) = (vec![0; sequences], pace::Reading::new(on.pace));
+        Ok(Batch { model, on, states, positions, learning: 1.0, context, programs, pace, runs: pace::Writing::new() })
     }
 
     /// A copy on the same device.
@@ -66,7 +59,7 @@ impl Batch {
             learning: self.learning,
             context: self.context,
             programs: self.programs.clone(),
-            pace: self.pace,
+            pace: self.pace.clone(),
             runs: self.runs,
         })
     }
@@ -306,7 +299,7 @@ impl Batch {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled { taken: taken.iter().sum() });
             }
-            let count = self.pace.min(most);
+            let count = self.pace.tokens().min(most);
             let piece = |of: &[&'a [u32]]| -> Vec<&'a [u32]> {
                 let range = |s: usize| taken[s]..of[s].len().min(taken[s] + count);
                 of.iter().enumerate().map(|(s, of)| &of[range(s)]).collect()
@@ -316,7 +309,9 @@ impl Batch {
             let reads = [(name, rows * width)];
             let start = Instant::now();
             let (step, read) = self.take(&program, &pieces, &next, &reads[..usize::from(width > 0)]).await?;
-            self.adapt(start.elapsed().as_secs_f32(), step.head.longest as usize, most);
+            if !self.on.device.is_cpu() {
+                self.pace.adapt(start.elapsed().as_secs_f32(), step.head.longest as usize, most);
+            }
             for (s, record) in step.sequences.iter().enumerate() {
                 taken[s] += record.count as usize;
                 if let Some(read) = read.first() {
@@ -327,19 +322,6 @@ impl Batch {
             yield_now().await;
         }
         Ok(outputs)
-    }
-
-    /// Follows the device's speed: longer chunks where they end early, shorter where they last.
-    fn adapt(&mut self, seconds: f32, longest: usize, most: usize) {
-        if self.on.device.is_cpu() {
-            return;
-        }
-        // On a slow device a few tokens take hardly longer than one, so that fewer gain nothing until the system itself would object.
-        if seconds > CHUNK_SECONDS && (self.pace > FEW_TOKENS || seconds > TOO_LONG) {
-            self.pace = (self.pace / 2).max(1);
-        } else if seconds < CHUNK_SECONDS / 2.5 && longest >= self.pace {
-            self.pace = (self.pace * 2).min(most);
-        }
     }
 }
 

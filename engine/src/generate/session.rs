@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::ahead::{Ahead, Pace};
+use super::ahead::Ahead;
 use super::journal::Journal;
 use super::programs::{Purpose, TOKEN_STATE};
-use super::{Batch, Model, Sampling, Writing, WritingOptions};
+use super::{Batch, Model, Sampling, Writing, WritingOptions, pace};
 use crate::error::Error;
 use crate::step::MAX_RUNS;
 use crate::text::TextStream;
@@ -126,8 +126,8 @@ impl Session {
     /// a GPU, and 1 on the CPU, which gains nothing by more.
     pub fn set_tokens_per_submit(&mut self, tokens: Option<usize>) -> Result<(), Error> {
         self.batch.runs = match tokens {
-            None => Pace::new(),
-            Some(tokens) if (1..=MAX_RUNS).contains(&tokens) => Pace::fixed(tokens),
+            None => pace::Writing::new(),
+            Some(tokens) if (1..=MAX_RUNS).contains(&tokens) => pace::Writing::fixed(tokens),
             Some(found) => {
                 return Err(Error::Option { name: "tokens per submit", found: found.to_string(), wanted: "1 to 16" });
             }
