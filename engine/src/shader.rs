@@ -1,6 +1,8 @@
 //! Links a shader with its choices into one WGSL source: constants, step values, shared files and fillings of holes are put
 //! in front of the kernel's file, and each operand's `@group` and `@binding` follow from who owns its buffer.
 
+use std::sync::LazyLock;
+
 use sha2::{Digest, Sha256};
 
 use crate::kernels::Launch;
@@ -56,14 +58,18 @@ pub enum LinkError {
 
 /// A hash of every WGSL file, as hexadecimal digits: what was found of the kernels on a device holds for these.
 pub fn fingerprint() -> String {
-    let mut hasher = Sha256::new();
-    for (name, text) in fastweight_shaders::SOURCES {
-        for part in [name, text] {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
+    // A start on a GPU asks for it several times.
+    static FINGERPRINT: LazyLock<String> = LazyLock::new(|| {
+        let mut hasher = Sha256::new();
+        for (name, text) in fastweight_shaders::SOURCES {
+            for part in [name, text] {
+                hasher.update((part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
         }
-    }
-    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    });
+    FINGERPRINT.clone()
 }
 
 /// The conventional places of `n` operands: all in group 0, in order.

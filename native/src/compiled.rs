@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use fastweight::device::Device;
 use sha2::{Digest, Sha256};
 
-use crate::commands::save;
-use crate::tuning::Key;
+use crate::device_cache::Key;
 
-/// Its folder in the cache.
-const FOLDER: &str = "pipelines";
+/// Its folder and files in the cache.
+const KIND: &str = "pipelines";
+const EXTENSION: &str = "bin";
 
 /// Bytes of the digest that a file begins with.
 const DIGEST: usize = 32;
@@ -37,7 +37,7 @@ pub(crate) fn recall(device: &Device) {
     if device.is_cpu() {
         return;
     }
-    let known = Key::of(device).file(FOLDER).and_then(|file| read(&file));
+    let known = Key::of(device).file(KIND, EXTENSION).and_then(|file| read(&file));
     #[expect(unsafe_code, reason = "the driver trusts the bytes")]
     // SAFETY: the file is of this device, driver and engine, in the user's own folder, and its digest says that it is as it was written.
     unsafe {
@@ -51,15 +51,12 @@ pub(crate) fn recall(device: &Device) {
 pub(crate) fn remember() {
     let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some((device, before)) = opened else { return };
-    let (Some(data), Some(file)) = (device.compiled(), Key::of(&device).file(FOLDER)) else { return };
+    let Some(data) = device.compiled() else { return };
     let digest: [u8; DIGEST] = Sha256::digest(&data).into();
     if before == Some(digest) {
         return;
     }
-    let folder = file.parent().expect("the file is in a folder of ours");
-    let written =
-        fs::create_dir_all(folder).map_err(anyhow::Error::from).and_then(|()| save(&file, &[&digest[..], &data].concat()));
-    if let Err(error) = written {
+    if let Err(error) = Key::of(&device).write(KIND, EXTENSION, &[&digest[..], &data].concat()) {
         log::warn!("what was compiled could not be written down: {error:#}");
     }
 }

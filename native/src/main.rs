@@ -9,6 +9,7 @@ use crate::args::{Args, Command};
 mod args;
 mod commands;
 mod compiled;
+mod device_cache;
 mod hub;
 mod interrupt;
 mod open;

@@ -1,33 +1,22 @@
 //! What was found of the kernels' variants on a device, remembered from run to run: a file a device in the user's cache folder.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::Context;
-use fastweight::device::{Device, Identity};
+use fastweight::device::Device;
 use fastweight::generate::{self, LoadOptions};
 use fastweight::load::Opened;
-use fastweight::shader;
 use fastweight::tuning::Tuning;
 use fastweight::verify::{self, Effort};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::args::Args;
-use crate::commands::save;
-use crate::hub::user_cache;
+use crate::device_cache::Key;
 use crate::progress;
 
-/// What is remembered of a device holds for it, this engine and these shaders.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Key {
-    device: Identity,
-    engine: String,
-    shaders: String,
-}
-
-/// Its folder in the cache.
-const FOLDER: &str = "tuning";
+/// Its folder and files in the cache.
+const KIND: &str = "tuning";
+const EXTENSION: &str = "json";
 
 #[derive(Serialize, Deserialize)]
 struct Remembered {
@@ -35,36 +24,21 @@ struct Remembered {
     tuning: Tuning,
 }
 
-impl Key {
-    pub(crate) fn of(device: &Device) -> Key {
-        Key { device: device.identity(), engine: env!("CARGO_PKG_VERSION").into(), shaders: shader::fingerprint() }
-    }
+/// What is remembered; a file that is damaged, or of something else, is as good as none.
+fn read(key: &Key) -> Tuning {
+    let remembered = || {
+        let file = key.file(KIND, EXTENSION)?;
+        let bytes = fs::read(&file).ok()?;
+        let remembered = serde_json::from_slice::<Remembered>(&bytes);
+        let remembered = remembered.inspect_err(|e| log::info!("{} is ignored: {e}", file.display())).ok()?;
+        (remembered.key == *key).then_some(remembered.tuning)
+    };
+    remembered().unwrap_or_default()
+}
 
-    /// Its file in a folder of the cache; none where the user has no cache folder.
-    pub(crate) fn file(&self, folder: &str) -> Option<PathBuf> {
-        let text = serde_json::to_string(self).expect("texts have a form in JSON");
-        let digest: String = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Some(user_cache()?.join("fastweight").join(folder).join(digest))
-    }
-
-    /// What is remembered; a file that is damaged, or of something else, is as good as none.
-    fn read(&self) -> Tuning {
-        let remembered = || {
-            let file = self.file(FOLDER)?.with_extension("json");
-            let bytes = fs::read(&file).ok()?;
-            let remembered = serde_json::from_slice::<Remembered>(&bytes);
-            let remembered = remembered.inspect_err(|e| log::info!("{} is ignored: {e}", file.display())).ok()?;
-            (remembered.key == *self).then_some(remembered.tuning)
-        };
-        remembered().unwrap_or_default()
-    }
-
-    fn write(self, tuning: &Tuning) -> anyhow::Result<()> {
-        let Some(file) = self.file(FOLDER) else { return Ok(()) };
-        let folder = file.parent().expect("the file is in a folder of ours");
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        save(&file.with_extension("json"), &serde_json::to_vec_pretty(&Remembered { key: self, tuning: tuning.clone() })?)
-    }
+fn write(device: &Device, tuning: &Tuning) -> anyhow::Result<()> {
+    let remembered = Remembered { key: Key::of(device), tuning: tuning.clone() };
+    remembered.key.write(KIND, EXTENSION, &serde_json::to_vec_pretty(&remembered)?)
 }
 
 /// The device with what is remembered of it.
@@ -72,7 +46,7 @@ pub(crate) fn remembered(args: &Args, device: Device) -> Device {
     if args.no_tune || device.is_cpu() {
         return device;
     }
-    let tuning = Key::of(&device).read();
+    let tuning = read(&Key::of(&device));
     device.with_tuning(tuning)
 }
 
@@ -101,7 +75,7 @@ pub(crate) async fn tuned(args: &Args, device: &Device, opened: &Opened, options
     for (variant, found) in &tuning.wrong {
         log::warn!("{variant} is wrong on this device and is not used: {found}");
     }
-    if let Err(error) = Key::of(&device).write(&tuning) {
+    if let Err(error) = write(&device, &tuning) {
         log::warn!("what was found of the kernels could not be written down: {error:#}");
     }
     Ok(device.with_tuning(tuning))

@@ -19,18 +19,16 @@ impl Gpu {
             }
         }
         #[cfg(not(target_arch = "wasm32"))]
-        {
+        let compiled = {
             use rayon::prelude::*;
-            let compile = |(launch, places): &&Placed<'_>| pollster::block_on(self.pipeline(launch, places)).map(drop);
-            distinct.par_iter().try_for_each(compile)?;
-        }
+            let compile = |(launch, places): &&Placed<'_>| pollster::block_on(self.pipeline(launch, places));
+            distinct.par_iter().map(compile).collect::<Result<Vec<_>, _>>()?
+        };
         #[cfg(target_arch = "wasm32")]
-        futures::future::try_join_all(distinct.iter().map(|(launch, places)| self.pipeline(launch, places))).await?;
-        let mut all = Vec::with_capacity(wanted.len());
-        for (launch, places) in wanted {
-            all.push(self.pipeline(launch, places).await?);
-        }
-        Ok(all)
+        let compiled =
+            futures::future::try_join_all(distinct.iter().map(|(launch, places)| self.pipeline(launch, places))).await?;
+        let of = |placed: &Placed<'_>| distinct.iter().position(|other| *other == placed).map(|i| compiled[i].clone());
+        Ok(wanted.iter().filter_map(of).collect())
     }
 }
 

@@ -64,6 +64,11 @@ impl Batch {
         })
     }
 
+    /// Goes on with the options of another batch.
+    pub(super) fn take_options(&mut self, of: &Batch) {
+        (self.learning, self.runs) = (of.learning, of.runs);
+    }
+
     async fn program(&mut self, purpose: Purpose) -> Result<(Arc<Program>, Capacity), Error> {
         if let Some(found) = self.programs.get(&purpose) {
             return Ok(found.clone());
@@ -217,12 +222,8 @@ impl Batch {
         self.positions.iter_mut().for_each(|position| *position += runs as u32);
         let drawn = |step: &Step| {
             let at = |(s, record): (usize, &Sequence)| record_at(s, record.position);
-            step.sequences
-                .iter()
-                .enumerate()
-                .map(at)
-                .map(|at| Drawn(outputs[0][at..at + RECORD].try_into().expect("a record")))
-                .collect()
+            let drawn = |at: usize| Drawn(outputs[0][at..at + RECORD].try_into().expect("a record"));
+            step.sequences.iter().enumerate().map(at).map(drawn).collect()
         };
         let drawn = steps.iter().map(drawn).collect();
         let logits = if with_logits { outputs.swap_remove(1) } else { Vec::new() };

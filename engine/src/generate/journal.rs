@@ -92,7 +92,7 @@ impl Journal {
                 }
             }
         }
-        (batch.learning, batch.runs) = (old.learning, old.runs);
+        batch.take_options(old);
         Ok(batch)
     }
 }

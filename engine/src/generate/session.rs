@@ -243,8 +243,8 @@ impl Session {
 
     /// Goes on from another session's past, with the options of this one.
     pub(super) fn take_past(&mut self, past: Session) {
-        let (learning, runs) = (self.batch.learning, self.batch.runs);
-        let Session { batch, pending, pending_on_device, ahead, stream, held, journal, .. } = past;
+        let Session { mut batch, pending, pending_on_device, ahead, stream, held, journal, .. } = past;
+        batch.take_options(&self.batch);
         *self = Session {
             batch,
             pending,
@@ -256,7 +256,6 @@ impl Session {
             sampling: self.sampling,
             cancel: self.cancel.clone(),
         };
-        (self.batch.learning, self.batch.runs) = (learning, runs);
     }
 
     /// Forgets everything: back to the learned start. Options stay.
@@ -313,9 +312,9 @@ impl Session {
 
     /// Takes a fresh batch where the model is now; options stay.
     pub(super) async fn start_over(&mut self) -> Result<(), Error> {
-        let (learning, runs) = (self.batch.learning, self.batch.runs);
-        self.batch = Batch::new(self.model(), 1).await?;
-        (self.batch.learning, self.batch.runs) = (learning, runs);
+        let mut batch = Batch::new(self.model(), 1).await?;
+        batch.take_options(&self.batch);
+        self.batch = batch;
         Ok(())
     }
 
