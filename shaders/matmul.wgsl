@@ -75,12 +75,12 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             let left = columns_at(d * COLUMNS_TILE + local.x);
             let right = columns_at(d * COLUMNS_TILE + 32u + local.x);
             let upper = rows_at(d * ROWS_TILE + local.y);
-            sums00 += upper * left;
-            sums01 += upper * right;
+            sums00 = block_product(sums00, upper, left);
+            sums01 = block_product(sums01, upper, right);
             if ROW_BLOCKS > 1u {
                 let lower = rows_at(d * ROWS_TILE + 32u + local.y);
-                sums10 += lower * left;
-                sums11 += lower * right;
+                sums10 = block_product(sums10, lower, left);
+                sums11 = block_product(sums11, lower, right);
             }
         }
         workgroupBarrier();

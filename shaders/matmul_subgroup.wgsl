@@ -55,10 +55,10 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     for (var k = 0u; k < K; k += 4u) {
         let upper = transpose(mat4x4(row4(row.x, k), row4(row.y, k), row4(row.z, k), row4(row.w, k)));
         let left = mat4x4(weight4(column.x, k), weight4(column.y, k), weight4(column.z, k), weight4(column.w, k));
-        sums0 += upper * left;
-        sums1 += upper * across(left);
-        sums2 += upper * below(left);
-        sums3 += upper * opposite(left);
+        sums0 = block_product(sums0, upper, left);
+        sums1 = block_product(sums1, upper, across(left));
+        sums2 = block_product(sums2, upper, below(left));
+        sums3 = block_product(sums3, upper, opposite(left));
     }
     // Block b is of the columns of the lane at place ^ b.
     var blocks = array(sums0, sums1, sums2, sums3);

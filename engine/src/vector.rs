@@ -277,6 +277,17 @@ pub(crate) fn exp_scaled(a: f32, x: &[f32], out: &mut [f32]) {
     x.iter().zip(out).for_each(|(x, out)| *out = exp(a * x));
 }
 
+/// xᵢ ← e^(xᵢ − largest), and their sum.
+#[multiversion(targets("x86_64+avx2+fma"))]
+pub(crate) fn exp_below(x: &mut [f32], largest: f32) -> f32 {
+    const WIDTH: usize = 16;
+    x.iter_mut().for_each(|x| *x = exp(*x - largest));
+    let (x, rest) = x.as_chunks::<WIDTH>();
+    let mut sums = [0f32; WIDTH];
+    x.iter().for_each(|x| sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
+    folded(sums) + rest.iter().sum::<f32>()
+}
+
 /// s ← d ∘ s + a b, and then s·c.
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(crate) fn recur(d: &[f32], a: f32, b: &[f32], c: &[f32], s: &mut [f32]) -> f32 {
@@ -382,6 +393,11 @@ mod tests {
             let wanted = f64::from(*x).exp();
             assert!((f64::from(*y) - wanted).abs() <= 2.5e-7 * wanted, "e^{x} is {y}, wanted {wanted}");
         }
+        let sum: f64 = out[..8735].iter().map(|y| f64::from(*y)).sum();
+        let mut below: Vec<f32> = x[..8735].iter().map(|x| x + 0.5).collect();
+        let found = f64::from(exp_below(&mut below, 0.5));
+        assert!((found - sum).abs() <= 1e-5 * sum, "the sum is {found}, wanted {sum}");
+        assert!(below.iter().zip(&out).all(|(a, b)| (a - b).abs() <= 1e-4 * b), "the same, but for the rounding of x");
         exp_scaled(1e30, &[-1.0, 1.0], &mut out[..2]);
         assert!(out[0] < 1e-37 && out[1].is_finite());
     }

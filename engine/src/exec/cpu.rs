@@ -40,6 +40,18 @@ impl CpuProgram {
         reads: &[(&str, usize)],
         profile: Option<&Profile>,
     ) -> Vec<Vec<u32>> {
+        // Inside the pool from the first step to the last: each kernel that went there by itself would put this thread to sleep and wake it.
+        rayon::scope(|_| self.run_inside(states, step, inputs, reads, profile))
+    }
+
+    fn run_inside(
+        &self,
+        states: &mut [Parts],
+        step: &Step,
+        inputs: &[(&str, &[u32])],
+        reads: &[(&str, usize)],
+        profile: Option<&Profile>,
+    ) -> Vec<Vec<u32>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for port in &self.plan.inputs {
             if let (Place::Slot(slot), Some((_, words))) = (port.place, inputs.iter().find(|i| i.0 == port.name)) {

@@ -316,13 +316,13 @@ pub(crate) fn estimate(
     Ok(Memory::of(&[plan(Purpose::Prefill)?.0, plan(Purpose::Decode)?.0], device))
 }
 
-/// Operations of a chunk on the CPU: about half a second of a small machine, which whoever cancels waits. Every chunk decodes all weights
+/// Operations of a chunk on the CPU by each thread: up to half a second, which whoever cancels waits. Every chunk decodes and packs all weights
 /// anew, and with few tokens it does little else.
 const CHUNK_OPERATIONS: f64 = 2e10;
 
 /// Tokens that a run takes at most: fewer on the CPU, for the sake of memory and of those who wait.
 fn chunk(architecture: &dyn Architecture, device: &Device) -> usize {
-    architecture.chunk().max(if device.is_cpu() { 64 } else { 256 })
+    architecture.chunk().max(if device.is_cpu() { 128 } else { 256 })
 }
 
 impl Loaded {
@@ -341,7 +341,8 @@ impl Loaded {
         }
         Memory::of(&plans, device).within(options.memory)?;
         let operations = plans[0].cost().operations / full.tokens as f64;
-        let pace = if device.is_cpu() { ((CHUNK_OPERATIONS / operations) as usize).clamp(16, full.tokens) } else { 16 };
+        let chunk = CHUNK_OPERATIONS * rayon::current_num_threads() as f64 / operations;
+        let pace = if device.is_cpu() { (chunk as usize).clamp(16, full.tokens) } else { 16 };
         let mut weights = Weights::new(device);
         let mut hasher = Sha256::new();
         weights::bring(origin, &plans, &mut weights, &mut hasher, &mut options.progress).await?;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::matmul::Columns;
 use super::*;
-use crate::vector::{View, exponential, product, widen};
+use crate::vector::{View, exp_below, exponential, product, widen};
 
 /// `y[t, h] = Σⱼ softmaxⱼ(q[t, h] · k[j] / √head_dim) v[j]` over the positions j of the cache up to token t's own, with keys and
 /// values of head h · kv_heads / heads. The new keys and values are in the cache already.
@@ -169,9 +169,8 @@ impl HeadCache<'_> {
                 let before = gathered.largest[r];
                 let largest = scores.iter().copied().fold(before, f32::max);
                 let factor = exponential(before - largest);
-                scores.iter_mut().for_each(|s| *s = exponential(*s - largest));
                 gathered.largest[r] = largest;
-                gathered.total[r] = gathered.total[r] * factor + scores.iter().sum::<f32>();
+                gathered.total[r] = gathered.total[r] * factor + exp_below(scores, largest);
                 gathered.sums[r * hd..][..hd].iter_mut().for_each(|sum| *sum *= factor);
             }
             let values = self.rows(self.v, start, n, &mut scratch);

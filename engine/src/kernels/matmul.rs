@@ -74,6 +74,7 @@ impl Matmul {
         with_weight(Launch::new(file, grid), w)
             .bind(&["x", "w", "y"])
             .part(row_format(x))
+            .part("block_product")
             .part(if self.residual { "store_residual" } else { "store_plain" })
             .size("K", x.desc.width())
             .size("N", y.desc.width())

@@ -5,6 +5,23 @@ use multiversion::multiversion;
 
 use super::{BLOCK, dot_widened, folded, from_bf16, from_f16};
 
+#[cfg(target_arch = "x86_64")]
+#[path = "stored_avx2.rs"]
+mod avx2;
+
+/// The function in AVX2 where the processor has that, or the result that follows.
+macro_rules! avx2_or {
+    ($function:ident($($argument:expr),*), $otherwise:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            #[expect(unsafe_code, reason = "only a program knows what its processor has")]
+            // SAFETY: the processor has both.
+            return unsafe { avx2::$function($($argument),*) };
+        }
+        $otherwise
+    }};
+}
+
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn dot_f16(w: &[f16], x: &[f32]) -> f32 {
     dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_f16)
@@ -57,12 +74,12 @@ fn block_q4_1(q: &[u8; BLOCK / 2], dm: [f16; 2]) -> [f32; BLOCK] {
 
 /// Σ wᵢ xᵢ over whole blocks, each decoded by `block`.
 #[inline(always)]
-fn dot_blocks<Q, S: Copy>(fused: bool, quants: &[Q], scales: &[S], x: &[f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) -> f32 {
+fn dot_blocks<Q, S: Copy>(quants: &[Q], scales: &[S], x: &[f32], block: impl Fn(&Q, S) -> [f32; BLOCK]) -> f32 {
     let mut sums = [0f32; BLOCK];
     for ((q, scale), x) in quants.iter().zip(scales).zip(x.as_chunks::<BLOCK>().0) {
         let w = block(q, *scale);
         for lane in 0..BLOCK {
-            sums[lane] = if fused { w[lane].mul_add(x[lane], sums[lane]) } else { w[lane] * x[lane] + sums[lane] };
+            sums[lane] += w[lane] * x[lane];
         }
     }
     folded(sums)
@@ -74,32 +91,26 @@ fn widen_blocks<Q, S: Copy>(quants: &[Q], scales: &[S], out: &mut [f32], block: 
     blocks.iter_mut().zip(quants.iter().zip(scales)).for_each(|(out, (q, scale))| *out = block(q, *scale));
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn dot_q8_0(q: &[[u8; BLOCK]], d: &[f16], x: &[f32]) -> f32 {
-    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q8_0)
+    avx2_or!(dot_q8_0(q, d, x), dot_blocks(q, d, x, block_q8_0))
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn dot_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], x: &[f32]) -> f32 {
-    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, d, x, block_q4_0)
+    avx2_or!(dot_q4_0(q, d, x), dot_blocks(q, d, x, block_q4_0))
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn dot_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], x: &[f32]) -> f32 {
-    dot_blocks(multiversion::target::target_cfg_f!(target_feature = "fma"), q, dm, x, block_q4_1)
+    avx2_or!(dot_q4_1(q, dm, x), dot_blocks(q, dm, x, block_q4_1))
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn widen_q8_0(q: &[[u8; BLOCK]], d: &[f16], out: &mut [f32]) {
-    widen_blocks(q, d, out, block_q8_0);
+    avx2_or!(widen_q8_0(q, d, out), widen_blocks(q, d, out, block_q8_0))
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn widen_q4_0(q: &[[u8; BLOCK / 2]], d: &[f16], out: &mut [f32]) {
-    widen_blocks(q, d, out, block_q4_0);
+    avx2_or!(widen_q4_0(q, d, out), widen_blocks(q, d, out, block_q4_0))
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn widen_q4_1(q: &[[u8; BLOCK / 2]], dm: &[[f16; 2]], out: &mut [f32]) {
-    widen_blocks(q, dm, out, block_q4_1);
+    avx2_or!(widen_q4_1(q, dm, out), widen_blocks(q, dm, out, block_q4_1))
 }

@@ -1,0 +1,113 @@
+//! Fastweight reads and writes.
+
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use fastweight::bench::{Family, Size};
+use fastweight::device::{Choice, Device};
+use fastweight::exec::Profile;
+use fastweight::generate::{LoadOptions, Model, Sampling};
+use fastweight::load;
+use fastweight::tensor::DType;
+use pollster::block_on;
+use serde_json::{Value, json};
+
+use crate::files::SIZE;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A folder or file, or a family: random weights then
+    model: String,
+    /// Size of a family: the default is that of the files
+    #[arg(long)]
+    size: Option<Size>,
+    #[arg(long)]
+    device: Choice,
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Matrices of random weights
+    #[arg(long, default_value = "f16")]
+    dtype: DType,
+    /// Tokens that a round reads
+    #[arg(long)]
+    read: usize,
+    /// Tokens that it writes then
+    #[arg(long)]
+    write: usize,
+    /// Tell the speed of the sequence-modelling layers alone, too
+    #[arg(long)]
+    layers: bool,
+}
+
+pub(crate) fn rounds(options: &Options) -> Result<()> {
+    if let Some(threads) = options.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let mut device = block_on(Device::open(&options.device))?;
+    let profile = options.layers.then(Profile::default);
+    if let Some(profile) = &profile {
+        device = device.with_profile(profile.clone())?;
+    }
+    let model = match options.model.parse::<Family>() {
+        Ok(family) => {
+            let opened = options.size.unwrap_or(SIZE).opened(family, options.dtype);
+            block_on(Model::random(opened, 1, &device, LoadOptions::default()))?
+        }
+        Err(_) => block_on(async {
+            let opened = load::open_path(options.model.as_ref()).await?;
+            Model::load(opened, &device, LoadOptions::default()).await
+        })?,
+    };
+    let ids: Vec<u32> = (0..options.read as u32).map(|i| 100 + i * 37 % 1000).collect();
+    let mut session = block_on(model.session())?;
+    session.set_sampling(Sampling { temperature: 0.0, ..Sampling::default() })?;
+    let mut seen = 0;
+    let mut round = || -> Result<Value> {
+        block_on(session.reset())?;
+        let start = Instant::now();
+        block_on(session.prefill(&ids))?;
+        // The last tokens are read with the first that is drawn, as a user would wait for it.
+        block_on(session.next())?;
+        let read = start.elapsed().as_secs_f64();
+        let in_layers =
+            |seen: &mut usize| -> Result<Option<f64>> { profile.as_ref().map(|profile| layers(profile, seen)).transpose() };
+        let layers_read = in_layers(&mut seen)?;
+        let start = Instant::now();
+        for _ in 0..options.write {
+            block_on(session.next())?;
+        }
+        let written = start.elapsed().as_secs_f64();
+        let mut speeds = json!({ "prefill": options.read as f64 / read, "decode": options.write as f64 / written });
+        if let (Some(read), Some(written)) = (layers_read, in_layers(&mut seen)?) {
+            speeds["layers, prefill"] = json!(options.read as f64 / read);
+            speeds["layers, decode"] = json!(options.write as f64 / written);
+        }
+        Ok(speeds)
+    };
+    // What is compiled and grown once.
+    round()?;
+    let parameters: usize = match options.model.parse::<Family>() {
+        Ok(family) => {
+            options.size.unwrap_or(SIZE).opened(family, options.dtype).checkpoint.tensors.values().map(|t| t.len()).sum()
+        }
+        Err(_) => block_on(load::open_path(options.model.as_ref()))?.checkpoint.tensors.values().map(|t| t.len()).sum(),
+    };
+    let name = format!("fastweight {} ({parameters} parameters, {})", env!("CARGO_PKG_VERSION"), device.name());
+    crate::take_turns(&name, round)
+}
+
+/// Seconds that the steps of sequence-modelling blocks took since the last `seen` steps.
+fn layers(profile: &Profile, seen: &mut usize) -> Result<f64> {
+    let trace: Value = serde_json::from_str(&block_on(profile.trace())?)?;
+    let events = trace["traceEvents"].as_array().ok_or_else(|| anyhow!("a trace without events"))?;
+    let new = events[*seen..]
+        .iter()
+        .filter(|event| event["args"]["node"].as_str().is_some_and(|node| !OUTSIDE.iter().any(|part| node.contains(part))));
+    let microseconds: f64 = new.filter_map(|event| event["dur"].as_f64()).sum();
+    *seen = events.len();
+    Ok(microseconds * 1e-6)
+}
+
+/// Steps that are of no sequence-modelling layer, by their labels.
+const OUTSIDE: [&str; 5] = ["mlp", "ffn_norm", "embed", "logits", "sample"];
