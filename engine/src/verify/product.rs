@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::{VerifyError, fill};
 use crate::device::Device;
-use crate::exec::{Program, States, Weights};
+use crate::exec::{Program, States, Weights, burst};
 use crate::graph::{Graph, Pack};
 use crate::kernels::Fill;
+use crate::kernels::Op;
 use crate::kernels::matmul::Matmul;
+use crate::kernels::matvec::Matvec;
 use crate::plan::Plan;
 use crate::step::{Sequence, Step};
 use crate::tensor::{DType, Desc};
 
-/// y = x · wᵀ in f32 on a device: its operands are there and its kernel is compiled.
+/// y = x · wᵀ in f32 on a device, of one row by the kernel of decode steps: its operands are there and its kernel is compiled.
 pub struct Product {
     /// x `[rows, inner]`.
     pub x: Vec<f32>,
@@ -31,7 +33,8 @@ impl Product {
         let mut g = Graph::new();
         let x = g.input("x", x_desc.clone());
         let w = g.weight(&["w"], Pack::Stacked, w_desc.clone());
-        let y = g.node("product", Matmul { residual: false }, &[x, w])?;
+        let op: Op = if rows == 1 { Matvec::plain(false).into() } else { Matmul { residual: false }.into() };
+        let y = g.node("product", op, &[x, w])?;
         g.output("y", y);
         let plan = Plan::new(&g, device.caps())?;
         let (x, w) = (Fill::uniform(1, 1.0).words(&x_desc), Fill::uniform(2, 1.0).words(&w_desc));
@@ -48,15 +51,9 @@ impl Product {
         Ok(product)
     }
 
-    /// Multiplies so many times, a submit each, and waits for the last.
+    /// Multiplies so many times in one submit, and waits.
     pub async fn run(&mut self, times: usize) -> Result<(), VerifyError> {
-        let mut last = None;
-        for _ in 0..times {
-            last = Some(self.program.run(&mut self.states, &self.step, &[], &[])?);
-        }
-        if let Some(last) = last {
-            last.finish().await?;
-        }
+        burst(&mut [(&self.program, &mut self.states)], &self.step, times).await?;
         Ok(())
     }
 

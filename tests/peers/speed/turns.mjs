@@ -7,7 +7,10 @@ import {createInterface} from "node:readline";
 
 const [title, rounds, json, ...commands] = process.argv.slice(2);
 const between = commands.indexOf("--");
-const sides = [commands.slice(0, between), commands.slice(between + 1)].map(([program, ...args]) => {
+const sides = [];
+const names = [];
+// One after the other from the start: both choose kernels by measuring as they load.
+for (const [program, ...args] of [commands.slice(0, between), commands.slice(between + 1)]) {
     const child = spawn(program, args, {stdio: ["pipe", "pipe", "inherit"]});
     const lines = createInterface({input: child.stdout})[Symbol.asyncIterator]();
     const next = async () => {
@@ -15,13 +18,10 @@ const sides = [commands.slice(0, between), commands.slice(between + 1)].map(([pr
         if (done) throw new Error(`${program} ${args.join(" ")} ended before it answered`);
         return JSON.parse(value);
     };
-    return {child, next};
-});
-
-// One after the other from the start: loading is work too.
-const names = [];
+    sides.push({child, next});
+    names.push((await next()).name);
+}
 const speeds = [[], []];
-for (const side of sides) names.push((await side.next()).name);
 for (let r = 0; r < Number(rounds); r++) {
     for (const s of r % 2 ? [1, 0] : [0, 1]) {
         sides[s].child.stdin.write("\n");

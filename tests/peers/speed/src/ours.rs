@@ -7,9 +7,10 @@ use clap::Args;
 use fastweight::bench::{Family, Size};
 use fastweight::device::{Choice, Device};
 use fastweight::exec::Profile;
-use fastweight::generate::{LoadOptions, Model, Sampling};
-use fastweight::load;
+use fastweight::generate::{LoadOptions, Model, Sampling, plans};
+use fastweight::load::{self, TensorInfo};
 use fastweight::tensor::DType;
+use fastweight::verify::{Effort, tune};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -49,15 +50,19 @@ pub(crate) fn rounds(options: &Options) -> Result<()> {
     if let Some(profile) = &profile {
         device = device.with_profile(profile.clone())?;
     }
-    let model = match options.model.parse::<Family>() {
-        Ok(family) => {
-            let opened = options.size.unwrap_or(SIZE).opened(family, options.dtype);
-            block_on(Model::random(opened, 1, &device, LoadOptions::default()))?
-        }
-        Err(_) => block_on(async {
-            let opened = load::open_path(options.model.as_ref()).await?;
-            Model::load(opened, &device, LoadOptions::default()).await
-        })?,
+    let family = options.model.parse::<Family>().ok();
+    let opened = match family {
+        Some(family) => options.size.unwrap_or(SIZE).opened(family, options.dtype),
+        None => block_on(load::open_path(options.model.as_ref()))?,
+    };
+    let parameters: usize = opened.checkpoint.tensors.values().map(TensorInfo::len).sum();
+    // As the command line does when a model first runs on a device.
+    let plans = plans(&opened, &LoadOptions::default(), &device)?;
+    let tuning = block_on(tune(&device, &plans, Effort::Once, &mut |_, _| {}))?;
+    let device = device.with_tuning(tuning);
+    let model = match family {
+        Some(_) => block_on(Model::random(opened, 1, &device, LoadOptions::default()))?,
+        None => block_on(Model::load(opened, &device, LoadOptions::default()))?,
     };
     let ids: Vec<u32> = (0..options.read as u32).map(|i| 100 + i * 37 % 1000).collect();
     let mut session = block_on(model.session())?;
@@ -87,13 +92,7 @@ pub(crate) fn rounds(options: &Options) -> Result<()> {
     };
     // What is compiled and grown once.
     round()?;
-    let parameters: usize = match options.model.parse::<Family>() {
-        Ok(family) => {
-            options.size.unwrap_or(SIZE).opened(family, options.dtype).checkpoint.tensors.values().map(|t| t.len()).sum()
-        }
-        Err(_) => block_on(load::open_path(options.model.as_ref()))?.checkpoint.tensors.values().map(|t| t.len()).sum(),
-    };
-    let name = format!("fastweight {} ({parameters} parameters, {})", env!("CARGO_PKG_VERSION"), device.name());
+    let name = format!("fastweight ({parameters} parameters, {})", device.name());
     crate::take_turns(&name, round)
 }
 
