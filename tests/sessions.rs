@@ -14,6 +14,8 @@ use pollster::block_on;
 mod ahead;
 #[path = "sessions/observe.rs"]
 mod observe;
+#[path = "sessions/threads.rs"]
+mod threads;
 
 fn load(fixture: &Fixture, device: &Device) -> Model {
     block_on(Model::load(fixture.opened(DType::F32), device, LoadOptions::default())).expect("the fixture loads")

@@ -40,19 +40,22 @@ impl CpuProgram {
         reads: &[(&str, usize)],
         profile: Option<&Profile>,
     ) -> Vec<Vec<u32>> {
+        // Held by this thread, not by one of the pool's: while such a one waits for its kernel's parts, it may take up another caller's run.
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = &mut *slots;
         // Inside the pool from the first step to the last: each kernel that went there by itself would put this thread to sleep and wake it.
-        rayon::scope(|_| self.run_inside(states, step, inputs, reads, profile))
+        rayon::scope(|_| self.run_inside(slots, states, step, inputs, reads, profile))
     }
 
     fn run_inside(
         &self,
+        slots: &mut [Vec<u32>],
         states: &mut [Parts],
         step: &Step,
         inputs: &[(&str, &[u32])],
         reads: &[(&str, usize)],
         profile: Option<&Profile>,
     ) -> Vec<Vec<u32>> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for port in &self.plan.inputs {
             if let (Place::Slot(slot), Some((_, words))) = (port.place, inputs.iter().find(|i| i.0 == port.name)) {
                 slots[slot][..words.len()].copy_from_slice(words);
@@ -61,7 +64,7 @@ impl CpuProgram {
         for (i, s) in self.plan.steps.iter().enumerate() {
             let (read, written) = s.places.split_at(s.io.inputs.len());
             // Outputs leave their place while the kernel runs; the planner never reads a buffer that a step writes.
-            let mut taken: Vec<Vec<u32>> = written.iter().map(|p| std::mem::take(self.words(&mut slots, states, *p))).collect();
+            let mut taken: Vec<Vec<u32>> = written.iter().map(|p| std::mem::take(self.words(slots, states, *p))).collect();
             let view = |place: &Place| -> &[u32] {
                 match *place {
                     Place::Slot(slot) => &slots[slot],
@@ -77,12 +80,12 @@ impl CpuProgram {
                 profile.note(&self.plan, i, step, start);
             }
             for (place, words) in written.iter().zip(taken) {
-                *self.words(&mut slots, states, *place) = words;
+                *self.words(slots, states, *place) = words;
             }
         }
         let read = |&(name, words): &(&str, usize)| {
             let place = self.plan.output(name).map(|port| port.place);
-            place.map_or(Vec::new(), |place| self.words(&mut slots, states, place)[..words].to_vec())
+            place.map_or(Vec::new(), |place| self.words(slots, states, place)[..words].to_vec())
         };
         reads.iter().map(read).collect()
     }
