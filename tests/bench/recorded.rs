@@ -12,7 +12,7 @@ use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
 /// Runs, the delayed ones included.
-const RUNS: usize = 100;
+const RUNS: usize = 140;
 /// Samples of a run, one of each work in turn.
 const SAMPLES: usize = 15;
 /// Rest after each turn: a bench's samples lie apart, as those of other kernels lie between.
@@ -110,10 +110,11 @@ fn record() {
         session
     });
     let [mut cpu, mut gpu] = sessions;
+    // Each as long as a bench's submit.
     let mut works: Vec<(&str, Work<'_>)> = vec![
-        ("multiply-adds on one thread", Box::new(|| multiply_adds(4_000_000))),
-        ("16 tokens on the CPU device", Box::new(move || draw(&mut cpu, 16))),
-        ("2 tokens on lavapipe", Box::new(move || draw(&mut gpu, 2))),
+        ("multiply-adds on one thread", Box::new(|| multiply_adds(30_000_000))),
+        ("64 tokens on the CPU device", Box::new(move || draw(&mut cpu, 64))),
+        ("4 tokens on lavapipe", Box::new(move || draw(&mut gpu, 4))),
     ];
     let mut usual: Vec<f64> = works.iter_mut().map(|(_, work)| median((0..9).map(|_| seconds(work, 0.0)).collect())).collect();
     let mut lines = String::new();

@@ -60,8 +60,8 @@ const QUADS: usize = 16;
 const QUAD: usize = 16;
 
 /// Invocations in the largest subgroup of a device where a workgroup's memory is no faster than any other: the vector units of CPUs, for which
-/// SwiftShader (4) and llvmpipe (8) compile, and Bifrost GPUs. Copying a tile there first only costs.
-const NARROW: u32 = 8;
+/// SwiftShader compiles, and the first Bifrost GPUs. Copying a tile there first only costs.
+const NARROW: u32 = 4;
 
 impl Matmul {
     /// A launch of a file whose workgroups compute so many rows and columns.

@@ -27,16 +27,21 @@ pub struct Product {
 }
 
 impl Product {
-    /// Puts random operands on a device and multiplies them once.
-    pub async fn new(device: &Device, rows: usize, inner: usize, columns: usize) -> Result<Product, VerifyError> {
-        let (x_desc, w_desc) = (Desc::tokens(rows, inner), Desc::fixed(DType::F32, &[columns, inner]));
+    /// Its plan, for [`super::tune`].
+    pub fn plan(device: &Device, rows: usize, inner: usize, columns: usize) -> Result<Plan, VerifyError> {
         let mut g = Graph::new();
-        let x = g.input("x", x_desc.clone());
-        let w = g.weight(&["w"], Pack::Stacked, w_desc.clone());
+        let x = g.input("x", Desc::tokens(rows, inner));
+        let w = g.weight(&["w"], Pack::Stacked, Desc::fixed(DType::F32, &[columns, inner]));
         let op: Op = if rows == 1 { Matvec::plain(false).into() } else { Matmul { residual: false }.into() };
         let y = g.node("product", op, &[x, w])?;
         g.output("y", y);
-        let plan = Plan::new(&g, device.caps())?;
+        Ok(Plan::new(&g, device.caps())?)
+    }
+
+    /// Puts random operands on a device and multiplies them once.
+    pub async fn new(device: &Device, rows: usize, inner: usize, columns: usize) -> Result<Product, VerifyError> {
+        let (x_desc, w_desc) = (Desc::tokens(rows, inner), Desc::fixed(DType::F32, &[columns, inner]));
+        let plan = Product::plan(device, rows, inner, columns)?;
         let (x, w) = (Fill::uniform(1, 1.0).words(&x_desc), Fill::uniform(2, 1.0).words(&w_desc));
         let mut weights = Weights::new(device);
         for weight in &plan.weights {
