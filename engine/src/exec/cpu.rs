@@ -18,6 +18,18 @@ pub(super) fn zeros(layout: &StateLayout) -> Vec<Parts> {
     layout.states.iter().map(|s| s.parts.iter().map(|p| part(p.bytes)).collect()).collect()
 }
 
+/// Does all of a run in the thread pool: each kernel that went there by itself would put the calling thread to sleep and wake it.
+#[cfg(not(target_arch = "wasm32"))]
+fn inside_pool<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| run())
+}
+
+/// There is one thread.
+#[cfg(target_arch = "wasm32")]
+fn inside_pool<R>(run: impl FnOnce() -> R) -> R {
+    run()
+}
+
 /// A plan with its weights and buffers.
 pub(super) struct CpuProgram {
     plan: Arc<Plan>,
@@ -43,8 +55,7 @@ impl CpuProgram {
         // Held by this thread, not by one of the pool's: while such a one waits for its kernel's parts, it may take up another caller's run.
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slots = &mut *slots;
-        // Inside the pool from the first step to the last: each kernel that went there by itself would put this thread to sleep and wake it.
-        rayon::scope(|_| self.run_inside(slots, states, step, inputs, reads, profile))
+        inside_pool(|| self.run_inside(slots, states, step, inputs, reads, profile))
     }
 
     fn run_inside(
