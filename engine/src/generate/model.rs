@@ -341,8 +341,12 @@ impl Loaded {
         }
         Memory::of(&plans, device).within(options.memory)?;
         let operations = plans[0].cost().operations / full.tokens as f64;
-        let chunk = CHUNK_OPERATIONS * rayon::current_num_threads() as f64 / operations;
-        let pace = if device.is_cpu() { (chunk as usize).clamp(16, full.tokens) } else { 16 };
+        let pace = if device.is_cpu() {
+            let tokens = CHUNK_OPERATIONS * rayon::current_num_threads() as f64 / operations;
+            (tokens as usize).clamp(16, full.tokens)
+        } else {
+            16
+        };
         let mut weights = Weights::new(device);
         let mut hasher = Sha256::new();
         weights::bring(origin, &plans, &mut weights, &mut hasher, &mut options.progress).await?;

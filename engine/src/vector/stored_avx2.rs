@@ -18,24 +18,18 @@ fn floats(q: __m128i) -> __m256 {
     _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q))
 }
 
-/// Sixteen signed bytes as floats.
+/// The sixteen signed bytes of either half of a block, as floats.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-fn both(q: __m128i) -> [__m256; 2] {
-    [floats(q), floats(_mm_unpackhi_epi64(q, q))]
-}
-
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn joined([a, b]: [__m256; 2], [c, d]: [__m256; 2]) -> Floats {
-    [a, b, c, d]
+fn block(low: __m128i, high: __m128i) -> Floats {
+    [floats(low), floats(_mm_unpackhi_epi64(low, low)), floats(high), floats(_mm_unpackhi_epi64(high, high))]
 }
 
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn quants_q8_0(q: &[u8; BLOCK]) -> Floats {
     let [low, high]: &[[u8; BLOCK / 2]; 2] = must_cast_ref(q);
-    joined(both(must_cast(*low)), both(must_cast(*high)))
+    block(must_cast(*low), must_cast(*high))
 }
 
 /// The four-bit integers of a block: the low halves of its bytes, then the high ones.
@@ -50,14 +44,14 @@ fn nibbles(q: &[u8; BLOCK / 2]) -> [__m128i; 2] {
 #[inline]
 fn quants_q4_0(q: &[u8; BLOCK / 2]) -> Floats {
     let [low, high] = nibbles(q).map(|q| _mm_sub_epi8(q, _mm_set1_epi8(8)));
-    joined(both(low), both(high))
+    block(low, high)
 }
 
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn quants_q4_1(q: &[u8; BLOCK / 2]) -> Floats {
     let [low, high] = nibbles(q);
-    joined(both(low), both(high))
+    block(low, high)
 }
 
 /// The eight sums of q x over a block.

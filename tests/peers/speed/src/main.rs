@@ -3,11 +3,12 @@
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use fastweight::device::Choice;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 mod files;
 mod ours;
@@ -62,7 +63,7 @@ fn take_turns(name: &str, mut round: impl FnMut() -> Result<Value>) -> Result<()
         writeln!(out, "{value}")?;
         out.flush()
     };
-    say(&serde_json::json!({ "name": name }))?;
+    say(&json!({ "name": name }))?;
     for line in std::io::stdin().lock().lines() {
         line?;
         say(&round()?)?;
@@ -70,9 +71,21 @@ fn take_turns(name: &str, mut round: impl FnMut() -> Result<Value>) -> Result<()
     Ok(())
 }
 
-/// Floating-point operations of a product, as billions a second.
-fn gflops([rows, inner, columns]: [usize; 3], seconds: f64) -> f64 {
-    2e-9 * (rows * inner * columns) as f64 / seconds
+/// The tokens that a round reads.
+fn prompt(read: usize) -> Vec<u32> {
+    (0..read as u32).map(|i| 100 + i * 37 % 1000).collect()
+}
+
+/// Tokens a second of a round that read so many tokens and wrote so many, in so many seconds each.
+fn speeds([read, write]: [usize; 2], [reading, writing]: [f64; 2]) -> Value {
+    json!({ "prefill": read as f64 / reading, "decode": write as f64 / writing })
+}
+
+/// Seconds that some work takes.
+fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// The products that are compared, rows × inner × columns: of a prefill, and of a decode step.
@@ -80,3 +93,15 @@ const PRODUCTS: [[usize; 3]; 2] = [[128, 1024, 1024], [1, 2048, 2048]];
 
 /// How often a round does a product.
 const TIMES: usize = 20;
+
+/// Rounds of all products, the one at an index so many times by `multiply`; in GFLOP/s.
+fn multiply_in_turns(name: &str, mut multiply: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
+    take_turns(name, || {
+        let mut speeds = Map::new();
+        for (at, [rows, inner, columns]) in PRODUCTS.into_iter().enumerate() {
+            let operations = 2e-9 * (rows * inner * columns * TIMES) as f64;
+            speeds.insert(format!("{rows}×{inner}×{columns}"), json!(operations / seconds(|| multiply(at, TIMES))?));
+        }
+        Ok(speeds.into())
+    })
+}

@@ -1,7 +1,5 @@
 //! Fastweight reads and writes.
 
-use std::time::Instant;
-
 use anyhow::{Result, anyhow};
 use clap::Args;
 use fastweight::bench::{Family, Size};
@@ -12,7 +10,7 @@ use fastweight::load::{self, TensorInfo};
 use fastweight::tensor::DType;
 use fastweight::verify::{Effort, tune};
 use pollster::block_on;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::files::SIZE;
 
@@ -64,29 +62,28 @@ pub(crate) fn rounds(options: &Options) -> Result<()> {
         Some(_) => block_on(Model::random(opened, 1, &device, LoadOptions::default()))?,
         None => block_on(Model::load(opened, &device, LoadOptions::default()))?,
     };
-    let ids: Vec<u32> = (0..options.read as u32).map(|i| 100 + i * 37 % 1000).collect();
+    let ids = crate::prompt(options.read);
     let mut session = block_on(model.session())?;
     session.set_sampling(Sampling { temperature: 0.0, ..Sampling::default() })?;
     let mut seen = 0;
     let mut round = || -> Result<Value> {
         block_on(session.reset())?;
-        let start = Instant::now();
-        block_on(session.prefill(&ids))?;
         // The last tokens are read with the first that is drawn, as a user would wait for it.
-        block_on(session.next())?;
-        let read = start.elapsed().as_secs_f64();
-        let in_layers =
-            |seen: &mut usize| -> Result<Option<f64>> { profile.as_ref().map(|profile| layers(profile, seen)).transpose() };
-        let layers_read = in_layers(&mut seen)?;
-        let start = Instant::now();
-        for _ in 0..options.write {
+        let reading = crate::seconds(|| {
+            block_on(session.prefill(&ids))?;
             block_on(session.next())?;
-        }
-        let written = start.elapsed().as_secs_f64();
-        let mut speeds = json!({ "prefill": options.read as f64 / read, "decode": options.write as f64 / written });
-        if let (Some(read), Some(written)) = (layers_read, in_layers(&mut seen)?) {
-            speeds["layers, prefill"] = json!(options.read as f64 / read);
-            speeds["layers, decode"] = json!(options.write as f64 / written);
+            Ok(())
+        })?;
+        let mut in_layers = || profile.as_ref().map(|profile| layers(profile, &mut seen)).transpose();
+        let layers_reading = in_layers()?;
+        let writing =
+            crate::seconds(|| (0..options.write).try_for_each(|_| block_on(session.next()).map(drop).map_err(Into::into)))?;
+        let tokens = [options.read, options.write];
+        let mut speeds = crate::speeds(tokens, [reading, writing]);
+        if let (Some(reading), Some(writing)) = (layers_reading, in_layers()?) {
+            let layers = crate::speeds(tokens, [reading, writing]);
+            speeds["layers, prefill"] = layers["prefill"].clone();
+            speeds["layers, decode"] = layers["decode"].clone();
         }
         Ok(speeds)
     };

@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
 use half::f16;
 use safetensors::{Dtype, SafeTensorError};
-use serde_json::json;
 use web_rwkv::context::ContextBuilder;
 use web_rwkv::runtime::infer::{Rnn, RnnInput, RnnInputBatch, RnnOption};
 use web_rwkv::runtime::loader::{Loader, Reader, ReaderTensor};
@@ -130,17 +128,12 @@ pub(crate) fn rounds(options: &Options) -> Result<()> {
             }
         })
     };
-    let ids: Vec<u32> = (0..options.read as u32).map(|i| 100 + i * 37 % 1000).collect();
+    let ids = crate::prompt(options.read);
     let round = || {
-        let start = Instant::now();
-        let mut token = infer(ids.clone())?;
-        let read = start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        for _ in 0..options.write {
-            token = infer(vec![token])?;
-        }
-        let written = start.elapsed().as_secs_f64();
-        Ok(json!({ "prefill": options.read as f64 / read, "decode": options.write as f64 / written }))
+        let mut token = 0;
+        let reading = crate::seconds(|| Ok(token = infer(ids.clone())?))?;
+        let writing = crate::seconds(|| (0..options.write).try_for_each(|_| Ok(token = infer(vec![token])?)))?;
+        Ok(crate::speeds([options.read, options.write], [reading, writing]))
     };
     round()?;
     crate::take_turns(&format!("web-rwkv, RWKV-7 ({parameters} parameters, {adapter})"), round)
