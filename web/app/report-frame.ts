@@ -25,25 +25,30 @@ export class ReportFrame {
     if (html !== "") this.element.srcdoc = html;
   }
 
+  /** None while the page is being read, as again whenever the frame is put somewhere else: once it is there, it says so. */
+  private root(): HTMLElement | null {
+    return this.element.contentDocument?.documentElement ?? null;
+  }
+
   /** Light or dark as the page is, which need not be as the system is. */
   private colour(): void {
-    const page = this.element.contentDocument;
-    if (page === null) return;
-    for (const sheet of page.styleSheets) {
+    const root = this.root();
+    if (root === null) return;
+    for (const sheet of root.ownerDocument.styleSheets) {
       for (const rule of sheet.cssRules) {
         // Once it was changed, its condition does not tell any more what it was.
         const { media } = rule as Partial<CSSMediaRule>;
         if (media && /prefers-color-scheme|^(not )?all$/.test(media.mediaText)) media.mediaText = isDark() ? "all" : "not all";
       }
     }
-    page.documentElement.style.colorScheme = isDark() ? "dark" : "light";
+    root.style.colorScheme = isDark() ? "dark" : "light";
   }
 
   /** As high as what is in it, so that the page scrolls and the frame does not. */
   private fit(): void {
     this.observer?.disconnect();
-    const root = this.element.contentDocument?.documentElement;
-    if (root === undefined) return;
+    const root = this.root();
+    if (root === null) return;
     this.observer = new ResizeObserver(() => (this.element.style.height = `${root.offsetHeight}px`));
     this.observer.observe(root);
   }
