@@ -308,9 +308,10 @@ impl Batch {
             let (pieces, next) = (piece(tokens), targets.map_or(Vec::new(), piece));
             let rows: usize = pieces.iter().map(|piece| piece.len()).sum();
             let reads = [(name, rows * width)];
+            let timed = program.has_run() && !self.on.device.is_cpu();
             let start = Instant::now();
             let (step, read) = self.take(&program, &pieces, &next, &reads[..usize::from(width > 0)]).await?;
-            if !self.on.device.is_cpu() {
+            if timed {
                 self.pace.adapt(start.elapsed().as_secs_f32(), step.head.longest as usize, most);
             }
             for (s, record) in step.sequences.iter().enumerate() {

@@ -60,8 +60,8 @@ const QUADS: usize = 16;
 const QUAD: usize = 16;
 
 /// Invocations in the largest subgroup of a device where a workgroup's memory is no faster than any other: the vector units of CPUs, for which
-/// SwiftShader compiles, and the first Bifrost GPUs. Copying a tile there first only costs.
-const NARROW: u32 = 4;
+/// SwiftShader and lavapipe compile, and Bifrost GPUs. Copying a tile there first only costs.
+const NARROW: u32 = 8;
 
 impl Matmul {
     /// A launch of a file whose workgroups compute so many rows and columns.
@@ -88,9 +88,8 @@ impl Matmul {
         self.launch(io, "matmul", ROWS * row_blocks, COLUMNS).constant("ROW_BLOCKS", row_blocks)
     }
 
-    /// The quads lie below each other as far as there are rows for them, in a square at most.
-    fn quads(&self, io: &Io) -> Launch {
-        let down = io.inputs[0].desc.rows().div_ceil(QUAD).next_power_of_two().min(QUADS.isqrt());
+    /// So many quads lie below each other: the more, the fewer weights are read; the fewer, the fewer rows are computed for a short prompt.
+    fn quads(&self, io: &Io, down: usize) -> Launch {
         let (rows, columns) = (QUAD * down, QUAD * QUADS / down);
         self.launch(io, "matmul_subgroup", rows, columns).constant("QUADS_DOWN", down).enable("subgroups")
     }
@@ -118,8 +117,12 @@ impl Kernel for Matmul {
         let blocks = (1..=most_blocks(io.inputs[0].desc.rows())).rev();
         let mut variants: Vec<_> = blocks.map(|row_blocks| self.tile(io, row_blocks)).collect();
         if let Some((_, largest)) = caps.subgroups {
-            let at = if largest <= NARROW { 0 } else { variants.len() };
-            variants.insert(at, self.quads(io));
+            if largest <= NARROW {
+                variants.insert(0, self.quads(io, 1));
+            } else {
+                let down = io.inputs[0].desc.rows().div_ceil(QUAD).next_power_of_two().min(QUADS.isqrt());
+                variants.push(self.quads(io, down));
+            }
         }
         variants
     }
