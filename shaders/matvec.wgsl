@@ -45,16 +45,16 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         rows[f] = weight_rows(start + local / LANES, f);
     }
     var squares = 0.0;
-    for (var k = (local % LANES) * 4u; k < K; k += LANES * 4u) {
-        let value = source4(row, k);
-        let scaled = value * prologue4(k);
-        squares += dot(value, value);
+    for (var k = (local % LANES) * SPAN; k < K; k += LANES * SPAN) {
+        let value = span_source(row, k);
+        let scaled = span_scaled(value, k);
+        squares += span_dot(value, value);
         for (var f = 0u; f < FOURS; f++) {
             sums[f] += vec4(
-                dot(scaled, weight4(rows[f].x, k)),
-                dot(scaled, weight4(rows[f].y, k)),
-                dot(scaled, weight4(rows[f].z, k)),
-                dot(scaled, weight4(rows[f].w, k)),
+                span_dot(scaled, span_weight(rows[f].x, k)),
+                span_dot(scaled, span_weight(rows[f].y, k)),
+                span_dot(scaled, span_weight(rows[f].z, k)),
+                span_dot(scaled, span_weight(rows[f].w, k)),
             );
         }
     }

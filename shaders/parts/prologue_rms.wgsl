@@ -1,5 +1,4 @@
 // Prologue: the row's RMS norm, x · norm / sqrt(mean(x²) + EPS). The root is the same for the whole row: it scales the result.
-@group(0) @binding(2) var<storage, read> norm: array<f32>;
 
 override EPS: f32;
 
@@ -10,11 +9,6 @@ fn prologue_begin(local: u32, row: u32) {
 
 fn source4(row: u32, k: u32) -> vec4<f32> {
     return row4(row, k);
-}
-
-fn prologue4(k: u32) -> vec4<f32> {
-    let last = K - 1u;
-    return vec4(norm[min(k, last)], norm[min(k + 1u, last)], norm[min(k + 2u, last)], norm[min(k + 3u, last)]);
 }
 
 // Puts this invocation's share of Σ x² where the others find it.

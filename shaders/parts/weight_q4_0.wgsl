@@ -5,10 +5,24 @@ alias Weight = u32;
 override W_STRIDE: u32;
 override W_SCALES: u32;
 
+// The integers of four bytes, of which `shift` tells which half.
+fn nibbles(packed: u32, shift: u32) -> vec4<f32> {
+    return vec4<f32>((vec4(packed >> shift) >> vec4(0u, 8u, 16u, 24u)) & vec4(15u));
+}
+
 // w[row, k .. k + 4], k a multiple of four.
 fn weight4(row: u32, k: u32) -> vec4<f32> {
     let start = row * W_STRIDE;
-    let packed = w[start + (k / 32u) * 4u + (k % 16u) / 4u] >> (4u * ((k / 16u) % 2u));
+    let packed = w[start + (k / 32u) * 4u + (k % 16u) / 4u];
     let d = unpack2x16float(w[start + W_SCALES + k / 64u] >> (16u * ((k / 32u) % 2u))).x;
-    return d * (vec4<f32>((vec4(packed) >> vec4(0u, 8u, 16u, 24u)) & vec4(15u)) - 8.0);
+    return d * (nibbles(packed, 4u * ((k / 16u) % 2u)) - 8.0);
+}
+
+// w[row, k .. k + 8], k a multiple of eight.
+fn weight8(row: u32, k: u32) -> mat2x4<f32> {
+    let start = row * W_STRIDE;
+    let at = start + (k / 32u) * 4u + (k % 16u) / 4u;
+    let shift = 4u * ((k / 16u) % 2u);
+    let d = unpack2x16float(w[start + W_SCALES + k / 64u] >> (16u * ((k / 32u) % 2u))).x;
+    return mat2x4(d * (nibbles(w[at], shift) - 8.0), d * (nibbles(w[at + 1u], shift) - 8.0));
 }

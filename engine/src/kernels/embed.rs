@@ -25,7 +25,7 @@ pub(super) fn expect_matrix(inputs: &[&Desc], input: usize, width: Option<usize>
     Ok(())
 }
 
-/// Fills the weight hole for `w`.
+/// Fills the weight hole for `w`, to be read in groups of four.
 pub(super) fn with_weight(launch: Launch, w: &Operand) -> Launch {
     let format = match w.desc.dtype {
         DType::F16 => "weight_f16",
@@ -36,6 +36,21 @@ pub(super) fn with_weight(launch: Launch, w: &Operand) -> Launch {
         DType::F32 | DType::U32 if w.by_fours() => "weight_f32",
         DType::F32 | DType::U32 => "weight_f32_scalar",
     };
+    with_format(launch, w, format)
+}
+
+/// The same, to be read in spans: of eight where that takes fewer requests, else of four.
+pub(super) fn with_spans(launch: Launch, w: &Operand) -> Launch {
+    let eights = w.desc.width().is_multiple_of(8) && w.stride.is_multiple_of(8);
+    match w.desc.dtype {
+        DType::F16 if eights => with_format(launch, w, "weight_f16_eights").part("span_eights"),
+        DType::BF16 if eights => with_format(launch, w, "weight_bf16_eights").part("span_eights"),
+        DType::Q8_0 | DType::Q4_0 | DType::Q4_1 => with_weight(launch, w).part("span_eights"),
+        _ => with_weight(launch, w).part("span_fours"),
+    }
+}
+
+fn with_format(launch: Launch, w: &Operand, format: &'static str) -> Launch {
     let launch = launch.part(format).size("W_STRIDE", w.stride);
     match w.desc.dtype.quant_words(w.desc.width()) {
         0 => launch,

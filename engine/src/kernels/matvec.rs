@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::embed::with_weight;
+use super::embed::with_spans;
 use super::layer_norm::{LayerNorm, with_gate};
 use super::matmul::{Columns, cases_product, cost_product, infer_product, row_format};
 use super::rms_norm::RmsNorm;
@@ -143,7 +143,7 @@ impl Kernel for Matvec {
         let results = self.results(k, n) as u32;
         let columns = if swiglu { Extent::fixed(n, results) } else { Extent::new(Live::Part, results) };
         let grid = Grid(vec![columns, Extent::new(Live::of(x.desc.axis, x.desc.rows()), 1)]);
-        let launch = with_weight(Launch::new("matvec", grid), w)
+        let launch = with_spans(Launch::new("matvec", grid), w)
             .part(row_format(x))
             .constant("LANES", lanes(k))
             .constant("FOURS", self.fours(k, n))
@@ -161,7 +161,10 @@ impl Kernel for Matvec {
         let launch = launch.bind(&["x", "w"]);
         let launch = match &self.prologue {
             Prologue::None => launch.part("prologue_none"),
-            Prologue::Rms(norm) => launch.bind(&["norm"]).part("prologue_rms").set("EPS", norm.eps),
+            Prologue::Rms(norm) => {
+                let weight = if k.is_multiple_of(4) { "norm_by_fours" } else { "norm_scalar" };
+                launch.bind(&["norm"]).part("prologue_rms").part(weight).set("EPS", norm.eps)
+            }
             Prologue::Layer(norm) => {
                 let launch = launch.bind(&["gamma", "beta"]).part("prologue_layer").part("workgroup_sum").set("EPS", norm.eps);
                 let launch = launch.constant("ROW_FOURS", k.div_ceil(4));
