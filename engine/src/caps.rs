@@ -54,6 +54,12 @@ impl Default for Caps {
 }
 
 impl Caps {
+    /// Whether subgroups are those of a CPU's vector units, for which SwiftShader and lavapipe compile, or of Bifrost GPUs. A workgroup's memory is no
+    /// faster there than any other, so that a copy in it only costs; and on a CPU invocations without work cost as much as those with.
+    pub fn narrow(&self) -> bool {
+        self.subgroups.is_some_and(|(_, largest)| largest <= 8)
+    }
+
     /// The limits of the CPU device: what the address space holds.
     pub fn unlimited() -> Caps {
         Caps { binding_bytes: u64::MAX, buffer_bytes: u64::MAX, ..Caps::default() }

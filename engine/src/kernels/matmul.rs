@@ -59,10 +59,6 @@ fn most_blocks(rows: usize) -> usize {
 const QUADS: usize = 16;
 const QUAD: usize = 16;
 
-/// Invocations in the largest subgroup of a device where a workgroup's memory is no faster than any other: the vector units of CPUs, for which
-/// SwiftShader and lavapipe compile, and Bifrost GPUs. Copying a tile there first only costs.
-const NARROW: u32 = 8;
-
 impl Matmul {
     /// A launch of a file whose workgroups compute so many rows and columns.
     fn launch(&self, io: &Io, file: &'static str, rows: usize, columns: usize) -> Launch {
@@ -116,13 +112,11 @@ impl Kernel for Matmul {
     fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
         let blocks = (1..=most_blocks(io.inputs[0].desc.rows())).rev();
         let mut variants: Vec<_> = blocks.map(|row_blocks| self.tile(io, row_blocks)).collect();
-        if let Some((_, largest)) = caps.subgroups {
-            if largest <= NARROW {
-                variants.insert(0, self.quads(io, 1));
-            } else {
-                let down = io.inputs[0].desc.rows().div_ceil(QUAD).next_power_of_two().min(QUADS.isqrt());
-                variants.push(self.quads(io, down));
-            }
+        if caps.narrow() {
+            variants.insert(0, self.quads(io, 1));
+        } else if caps.subgroups.is_some() {
+            let down = io.inputs[0].desc.rows().div_ceil(QUAD).next_power_of_two().min(QUADS.isqrt());
+            variants.push(self.quads(io, down));
         }
         variants
     }

@@ -64,10 +64,13 @@ const WG: usize = 256;
 /// Workgroups below which each takes fewer rows of the weight: enough of them to fill a GPU.
 const MANY: usize = 32;
 
-/// Threads that share a row of the weight of width `k`: each is to go around a few times, with enough of them to fill a GPU.
+/// Invocations that share a row of the weight of width `k`: each is to go around a few times, with enough of them to fill a GPU.
 fn lanes(k: usize) -> usize {
     if k < 512 { 16 } else { 32 }
 }
+
+/// The same where subgroups are narrow: at the end one invocation adds up what all of them have, while the others' time is lost.
+const NARROW_LANES: usize = 8;
 
 impl Matvec {
     /// A product with nothing before it, and the residual or nothing after it.
@@ -75,10 +78,10 @@ impl Matvec {
         Matvec { prologue: Prologue::None, epilogue: if residual { Epilogue::Residual } else { Epilogue::None } }
     }
 
-    /// Fours of rows of the weight that an invocation has a share of, for rows of `k` and `n` results. More of them for one of x spare requests for
+    /// Fours of rows of the weight that an invocation has a share of, for `n` results. More of them for one of x spare requests for
     /// x; but a layer norm wants the workgroup memory.
-    fn fours(&self, k: usize, n: usize) -> usize {
-        let many = n >= 2 * MANY * 4 * WG / lanes(k);
+    fn fours(&self, n: usize, lanes: usize) -> usize {
+        let many = n >= 2 * MANY * 4 * WG / lanes;
         match (&self.prologue, self.epilogue) {
             (_, Epilogue::Swiglu) => 2,
             (Prologue::Layer(_), _) => 1,
@@ -87,9 +90,50 @@ impl Matvec {
     }
 
     /// Results that one workgroup computes.
-    fn results(&self, k: usize, n: usize) -> usize {
-        let rows = 4 * self.fours(k, n) * WG / lanes(k);
+    fn results(&self, n: usize, lanes: usize) -> usize {
+        let rows = 4 * self.fours(n, lanes) * WG / lanes;
         if self.epilogue == Epilogue::Swiglu { rows / 2 } else { rows }
+    }
+
+    /// A launch where so many invocations share a row of the weight.
+    fn launch(&self, io: &Io, lanes: usize) -> Launch {
+        let (x, w, n) = (&io.inputs[0], &io.inputs[1], io.outputs[0].desc.width());
+        let (k, swiglu) = (x.desc.width(), self.epilogue == Epilogue::Swiglu);
+        let results = self.results(n, lanes) as u32;
+        let columns = if swiglu { Extent::fixed(n, results) } else { Extent::new(Live::Part, results) };
+        let grid = Grid(vec![columns, Extent::new(Live::of(x.desc.axis, x.desc.rows()), 1)]);
+        let launch = with_spans(Launch::new("matvec", grid), w)
+            .part(row_format(x))
+            .constant("LANES", lanes)
+            .constant("FOURS", self.fours(n, lanes))
+            .size("K", k)
+            .size("N", n)
+            .size("ROWS", x.desc.rows())
+            .size("AXIS", x.desc.axis as usize)
+            .size("X_STRIDE", x.stride)
+            .size("X_OFFSET", x.offset);
+        let launch = match self.epilogue {
+            Epilogue::None => launch.part("results_all").part("store_plain"),
+            Epilogue::Residual => launch.part("results_all").part("store_residual"),
+            Epilogue::Swiglu => launch.part("results_swiglu").part("silu"),
+        };
+        let launch = launch.bind(&["x", "w"]);
+        let launch = match &self.prologue {
+            Prologue::None => launch.part("prologue_none"),
+            Prologue::Rms(norm) => {
+                let weight = if k.is_multiple_of(4) { "norm_by_fours" } else { "norm_scalar" };
+                launch.bind(&["norm"]).part("prologue_rms").part(weight).set("EPS", norm.eps)
+            }
+            Prologue::Layer(norm) => {
+                let launch = launch.bind(&["gamma", "beta"]).part("prologue_layer").part("workgroup_sum").set("EPS", norm.eps);
+                let launch = launch.constant("ROW_FOURS", k.div_ceil(4));
+                match io.inputs.get(4) {
+                    Some(gate) => with_gate(launch, gate),
+                    None => launch.part("gate_none"),
+                }
+            }
+        };
+        launch.bind(&["y"])
     }
 
     fn residual(&self) -> bool {
@@ -137,44 +181,9 @@ impl Kernel for Matvec {
         input == 0 || (input == 4 && matches!(self.prologue, Prologue::Layer(LayerNorm { gated: true, .. })))
     }
 
-    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        let (x, w, n) = (&io.inputs[0], &io.inputs[1], io.outputs[0].desc.width());
-        let (k, swiglu) = (x.desc.width(), self.epilogue == Epilogue::Swiglu);
-        let results = self.results(k, n) as u32;
-        let columns = if swiglu { Extent::fixed(n, results) } else { Extent::new(Live::Part, results) };
-        let grid = Grid(vec![columns, Extent::new(Live::of(x.desc.axis, x.desc.rows()), 1)]);
-        let launch = with_spans(Launch::new("matvec", grid), w)
-            .part(row_format(x))
-            .constant("LANES", lanes(k))
-            .constant("FOURS", self.fours(k, n))
-            .size("K", k)
-            .size("N", n)
-            .size("ROWS", x.desc.rows())
-            .size("AXIS", x.desc.axis as usize)
-            .size("X_STRIDE", x.stride)
-            .size("X_OFFSET", x.offset);
-        let launch = match self.epilogue {
-            Epilogue::None => launch.part("results_all").part("store_plain"),
-            Epilogue::Residual => launch.part("results_all").part("store_residual"),
-            Epilogue::Swiglu => launch.part("results_swiglu").part("silu"),
-        };
-        let launch = launch.bind(&["x", "w"]);
-        let launch = match &self.prologue {
-            Prologue::None => launch.part("prologue_none"),
-            Prologue::Rms(norm) => {
-                let weight = if k.is_multiple_of(4) { "norm_by_fours" } else { "norm_scalar" };
-                launch.bind(&["norm"]).part("prologue_rms").part(weight).set("EPS", norm.eps)
-            }
-            Prologue::Layer(norm) => {
-                let launch = launch.bind(&["gamma", "beta"]).part("prologue_layer").part("workgroup_sum").set("EPS", norm.eps);
-                let launch = launch.constant("ROW_FOURS", k.div_ceil(4));
-                match io.inputs.get(4) {
-                    Some(gate) => with_gate(launch, gate),
-                    None => launch.part("gate_none"),
-                }
-            }
-        };
-        vec![launch.bind(&["y"])]
+    fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
+        let narrow = caps.narrow().then_some(NARROW_LANES);
+        narrow.into_iter().chain([lanes(io.inputs[0].desc.width())]).map(|lanes| self.launch(io, lanes)).collect()
     }
 
     fn reference(&self, args: &mut Args<'_>) {
@@ -225,7 +234,7 @@ impl Kernel for Matvec {
 
     fn cost(&self, io: &Io) -> Cost {
         let (x, n) = (&io.inputs[0].desc, io.outputs[0].desc.width());
-        let groups = n.div_ceil(self.results(x.width(), n)) as f64;
+        let groups = n.div_ceil(self.results(n, lanes(x.width()))) as f64;
         // Each workgroup reads its row anew, and what the prologue has of the same width.
         let vectors = (x.rows() * self.prologue.inputs() * x.width() * 4) as f64;
         let own = io.inputs[2..].iter().map(|o| (o.desc.len() * 4) as f64).sum::<f64>();
