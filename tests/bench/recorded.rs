@@ -114,7 +114,7 @@ fn record() {
     let mut works: Vec<(&str, Work<'_>)> = vec![
         ("multiply-adds on one thread", Box::new(|| multiply_adds(30_000_000))),
         ("64 tokens on the CPU device", Box::new(move || draw(&mut cpu, 64))),
-        ("4 tokens on lavapipe", Box::new(move || draw(&mut gpu, 4))),
+        ("8 tokens on lavapipe", Box::new(move || draw(&mut gpu, 8))),
     ];
     let mut usual: Vec<f64> = works.iter_mut().map(|(_, work)| median((0..9).map(|_| seconds(work, 0.0)).collect())).collect();
     let mut lines = String::new();

@@ -1,7 +1,7 @@
 //! Causal depth-wise convolution with its window, and the activation or the residual after it.
 
 use super::*;
-use crate::vector::silu;
+use crate::vector::silus;
 
 /// `y[t, f·C + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − taps + 1 + k, c]` for `filters` filters of one input of C channels,
 /// then `silu`; the rows before this run come from the window. The last tap is the current token.
@@ -75,29 +75,37 @@ impl Kernel for CausalConv {
         let [x, w, bias] = args.inputs[..] else { unreachable!("three inputs are only read") };
         let [y, window] = &mut args.outputs[..] else { unreachable!("two outputs") };
         let (channels, past) = (x.operand.desc.width(), self.taps - 1);
-        let (y_width, w, bias) = (y.width(), w.f32s(), bias.f32s());
+        let (y_width, taps, bias) = (y.width(), self.taps, bias.f32s());
+        // Tap by tap, so that channels lie side by side.
+        let w = w.f32s();
+        let by_tap: Vec<f32> = (0..taps).flat_map(|k| w[..y_width * taps].iter().skip(k).step_by(taps)).copied().collect();
         for (s, record) in args.step.sequences.iter().enumerate() {
             let window = &mut window.f32s()[s * past * channels..][..past * channels];
             let (first, count) = (record.first_row as usize, record.count as usize);
-            for t in 0..count {
+            let ys = &mut y.f32s()[first * y_width..][..count * y_width];
+            row_by_row(ys, y_width, |t, y| {
                 // The rows that the filters see here, oldest first.
                 let mut rows: [&[f32]; MAX_TAPS] = [&[]; MAX_TAPS];
-                for (k, row) in rows[..self.taps].iter_mut().enumerate() {
+                for (k, row) in rows[..taps].iter_mut().enumerate() {
                     *row = match (t + k).checked_sub(past) {
                         Some(t) => x.row(first + t),
                         None => &window[(t + k) * channels..][..channels],
                     };
                 }
-                let y = &mut y.f32s()[(first + t) * y_width..][..y_width];
-                for (f, y) in y.chunks_mut(channels).enumerate() {
-                    let (w, bias) = (&w[f * channels * self.taps..][..channels * self.taps], &bias[f * channels..]);
-                    for (c, (y, w)) in y.iter_mut().zip(w.chunks(self.taps)).enumerate() {
-                        let sum = w.iter().zip(&rows).fold(bias[c], |sum, (w, row)| sum + w * row[c]);
-                        let sum = if self.silu { silu(sum) } else { sum };
-                        *y = if self.residual { *y + sum } else { sum };
+                let before = self.residual.then(|| y.to_vec());
+                y.copy_from_slice(&bias[..y_width]);
+                for (w, row) in by_tap.chunks(y_width).zip(rows) {
+                    for (y, w) in y.chunks_mut(channels).zip(w.chunks(channels)) {
+                        y.iter_mut().zip(w).zip(row).for_each(|((y, w), x)| *y += w * x);
                     }
                 }
-            }
+                if self.silu {
+                    silus(y);
+                }
+                if let Some(before) = before {
+                    y.iter_mut().zip(before).for_each(|(y, before)| *y += before);
+                }
+            });
             // The window moves on by `count` rows.
             let kept = past.saturating_sub(count);
             window.copy_within((past - kept) * channels.., 0);

@@ -1,7 +1,7 @@
 //! The output gate of a TTT layer.
 
 use super::*;
-use crate::vector::gelu;
+use crate::vector::gate_gelu;
 
 /// y = gelu_tanh(gate) ∘ x, all `[rows, width]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ impl Kernel for GeluGate {
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        reference_gated(args, gelu);
+        reference_gated(args, gate_gelu);
     }
 
     fn cost(&self, io: &Io) -> Cost {

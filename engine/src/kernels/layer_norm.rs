@@ -1,7 +1,7 @@
 //! Layer normalisation of each row, and the output gate of a TTT layer after it.
 
 use super::*;
-use crate::vector::gelu;
+use crate::vector::{gate_gelu, mean_and_variance};
 
 /// y = γ ∘ (x − mean) / sqrt(var + eps) + β with the population variance, then, if gated, ∘ gelu_tanh(gate).
 /// Inputs: x `[rows, width]`, γ and β `[width]`, and the gate `[rows, width]` if `gated`.
@@ -16,15 +16,13 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// One row.
     pub(super) fn row(&self, x: &[f32], gamma: &[f32], beta: &[f32], gate: Option<&[f32]>, y: &mut [f32]) {
-        let width = x.len();
-        let mean = x.iter().sum::<f32>() / width as f32;
-        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / width as f32;
+        let (mean, variance) = mean_and_variance(x);
         let scale = (variance + self.eps).sqrt().recip();
-        for (c, y) in y.iter_mut().enumerate() {
-            *y = (x[c] - mean) * scale * gamma[c] + beta[c];
+        for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+            *y = (x - mean) * scale * gamma + beta;
         }
         if let Some(gate) = gate {
-            y.iter_mut().zip(gate).for_each(|(y, gate)| *y *= gelu(*gate));
+            gate_gelu(y, gate);
         }
     }
 }
@@ -70,9 +68,7 @@ impl Kernel for LayerNorm {
         let gate = args.inputs.get(3).copied();
         let y = &mut args.outputs[0];
         let width = y.width();
-        for (r, y) in y.rows(x.live(args.step)).chunks_mut(width).enumerate() {
-            self.row(x.row(r), gamma, beta, gate.map(|gate| gate.row(r)), y);
-        }
+        row_by_row(y.rows(x.live(args.step)), width, |r, y| self.row(x.row(r), gamma, beta, gate.map(|gate| gate.row(r)), y));
     }
 
     fn cost(&self, io: &Io) -> Cost {

@@ -7,7 +7,7 @@ use super::layer_norm::{LayerNorm, with_gate};
 use super::matmul::{Columns, cases_product, cost_product, infer_product, row_format};
 use super::rms_norm::RmsNorm;
 use super::*;
-use crate::vector::{dot_stored, silu};
+use crate::vector::{dot_stored, silus};
 
 /// `y[t, n] = Σₖ x'[t, k] · w[n, k]`, then the epilogue, where x' is x after the prologue.
 ///
@@ -215,7 +215,8 @@ impl Kernel for Matvec {
                     let start = panel * PAIRS;
                     let mut results = [0f32; PAIRS];
                     let results = &mut results[..PAIRS.min(width - start)];
-                    results.iter_mut().enumerate().for_each(|(i, result)| *result = silu(sum(start + i, x)));
+                    results.iter_mut().enumerate().for_each(|(i, result)| *result = sum(start + i, x));
+                    silus(results);
                     results.iter_mut().enumerate().for_each(|(i, result)| *result *= sum(width + start + i, x));
                     y.write(r, start, results, false);
                 });

@@ -46,9 +46,7 @@ impl Kernel for RmsNorm {
         let [x, w] = args.inputs[..] else { unreachable!("two inputs are only read") };
         let y = &mut args.outputs[0];
         let width = y.width();
-        for (r, y) in y.rows(x.live(args.step)).chunks_mut(width).enumerate() {
-            self.row(x.row(r), &w.f32s()[..width], y);
-        }
+        row_by_row(y.rows(x.live(args.step)), width, |r, y| self.row(x.row(r), &w.f32s()[..width], y));
     }
 
     fn cost(&self, io: &Io) -> Cost {

@@ -1,5 +1,7 @@
 //! What the kernels that work element by element share: one geometry, and the gates' one signature.
 
+use rayon::prelude::*;
+
 use super::*;
 
 /// Threads of an element-wise workgroup.
@@ -16,6 +18,14 @@ pub(super) fn elementwise(file: &'static str, y: &Desc) -> Launch {
 pub(super) fn rowwise(file: &'static str, y: &Desc) -> Launch {
     let grid = Grid(vec![Extent::new(Live::of(y.axis, y.rows()), 1)]);
     Launch::new(file, grid).size("WIDTH", y.width()).size("ROWS", y.rows()).size("AXIS", y.axis as usize)
+}
+
+/// Works on each row of `y` by its number, side by side where there is enough to do.
+pub(super) fn row_by_row(y: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    /// Elements that are worth waking a thread.
+    const ENOUGH: usize = 4096;
+    let rows = y.par_chunks_mut(width).with_min_len(ENOUGH.div_ceil(width));
+    rows.enumerate().for_each(|(r, y)| work(r, y));
 }
 
 pub(super) fn infer_gated(inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
@@ -35,15 +45,14 @@ pub(super) fn launch_gated(file: &'static str, io: &Io) -> Launch {
         .size("X_OFFSET", x.offset)
 }
 
-pub(super) fn reference_gated(args: &mut Args<'_>, activation: impl Fn(f32) -> f32) {
+pub(super) fn reference_gated(args: &mut Args<'_>, gated: impl Fn(&mut [f32], &[f32]) + Sync) {
     let [gate, x] = args.inputs[..] else { unreachable!("two inputs are only read") };
     let y = &mut args.outputs[0];
     let width = y.width();
-    for (r, y) in y.rows(x.live(args.step)).chunks_mut(width).enumerate() {
-        for ((y, gate), x) in y.iter_mut().zip(gate.row(r)).zip(x.row(r)) {
-            *y = activation(*gate) * x;
-        }
-    }
+    row_by_row(y.rows(x.live(args.step)), width, |r, y| {
+        y.copy_from_slice(x.row(r));
+        gated(y, gate.row(r));
+    });
 }
 
 pub(super) fn cases_gated(op: fn() -> Op) -> Vec<Case> {

@@ -1,7 +1,7 @@
 //! The gated activation of the feed-forward block.
 
 use super::*;
-use crate::vector::silu;
+use crate::vector::gate_silu;
 
 /// y = silu(gate) ∘ up, all `[rows, width]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ impl Kernel for Swiglu {
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        reference_gated(args, silu);
+        reference_gated(args, gate_silu);
     }
 
     fn cost(&self, io: &Io) -> Cost {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::matmul::Columns;
 use super::*;
-use crate::vector::View;
+use crate::vector::{View, mean_and_variance};
 
 mod cases;
 mod front;
@@ -89,9 +89,7 @@ pub(super) fn rows_out(rows: &mut [f32], row: &[f32]) {
 
 /// (mean, 1 / sqrt(var + eps)).
 fn statistics(z: &[f32]) -> (f32, f32) {
-    let n = z.len() as f32;
-    let mean = z.iter().sum::<f32>() / n;
-    let variance = z.iter().map(|z| (z - mean) * (z - mean)).sum::<f32>() / n;
+    let (mean, variance) = mean_and_variance(z);
     (mean, (variance + EPS).sqrt().recip())
 }
 

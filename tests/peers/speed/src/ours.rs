@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Tokens that it writes then
     #[arg(long)]
     write: usize,
-    /// Tell the speed of the sequence-modelling layers alone, too
+    /// Tell the speed of the sequence-modelling layers alone, too, and that of the inner steps of TTT in them as they read
     #[arg(long)]
     layers: bool,
 }
@@ -81,9 +81,10 @@ pub(crate) fn rounds(options: &Options) -> Result<()> {
         let tokens = [options.read, options.write];
         let mut speeds = crate::speeds(tokens, [reading, writing]);
         if let (Some(reading), Some(writing)) = (layers_reading, in_layers()?) {
-            let layers = crate::speeds(tokens, [reading, writing]);
+            let layers = crate::speeds(tokens, [reading.whole, writing.whole]);
             speeds["layers, prefill"] = layers["prefill"].clone();
             speeds["layers, decode"] = layers["decode"].clone();
+            speeds["inner steps, prefill"] = (options.read as f64 / reading.inner).into();
         }
         Ok(speeds)
     };
@@ -93,16 +94,30 @@ pub(crate) fn rounds(options: &Options) -> Result<()> {
     crate::take_turns(&name, round)
 }
 
-/// Seconds that the steps of sequence-modelling blocks took since the last `seen` steps.
-fn layers(profile: &Profile, seen: &mut usize) -> Result<f64> {
+/// Seconds in sequence-modelling blocks.
+struct Layers {
+    whole: f64,
+    /// In their TTT kernels, which have q, k, v and the learning rates as they read, and as they write make them, too.
+    inner: f64,
+}
+
+/// What the steps of sequence-modelling blocks took since the last `seen` steps.
+fn layers(profile: &Profile, seen: &mut usize) -> Result<Layers> {
     let trace: Value = serde_json::from_str(&block_on(profile.trace())?)?;
     let events = trace["traceEvents"].as_array().ok_or_else(|| anyhow!("a trace without events"))?;
     let new = events[*seen..]
         .iter()
         .filter(|event| event["args"]["node"].as_str().is_some_and(|node| !OUTSIDE.iter().any(|part| node.contains(part))));
-    let microseconds: f64 = new.filter_map(|event| event["dur"].as_f64()).sum();
+    let mut layers = Layers { whole: 0.0, inner: 0.0 };
+    for event in new {
+        let seconds = event["dur"].as_f64().unwrap_or(0.0) * 1e-6;
+        layers.whole += seconds;
+        if event["name"].as_str().is_some_and(|name| name.starts_with("ttt_")) {
+            layers.inner += seconds;
+        }
+    }
     *seen = events.len();
-    Ok(microseconds * 1e-6)
+    Ok(layers)
 }
 
 /// Steps that are of no sequence-modelling layer, by their labels.
