@@ -12,9 +12,9 @@ use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
 /// Runs, the delayed ones included.
-const RUNS: usize = 140;
+const RUNS: usize = 90;
 /// Samples of a run, one of each work in turn.
-const SAMPLES: usize = 15;
+const SAMPLES: usize = 30;
 /// Rest after each turn: a bench's samples lie apart, as those of other kernels lie between.
 const REST: Duration = Duration::from_millis(10);
 /// The delay as a share of the work.

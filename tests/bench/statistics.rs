@@ -114,7 +114,6 @@ fn a_busy_machine_raises_no_false_alarm() {
 
 /// Of a machine that holds its speed: runs one after the other, 10 % added by arithmetic, and 10 % added by waiting.
 #[test]
-#[ignore = "needs tests/fixtures/bench/steady.jsonl, which `record` writes on a machine that does nothing else"]
 fn runs_of_a_steady_machine_are_told_apart_when_they_differ_and_only_then() {
     let runs = recorded("steady");
     let plain: Vec<&Run> = runs.iter().filter(|run| !run.delayed).collect();
