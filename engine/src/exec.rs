@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::device::{Device, DeviceError, Kind};
 use crate::graph::Weight;
@@ -328,7 +328,6 @@ pub struct Program {
     device: Device,
     plan: Arc<Plan>,
     kind: ProgramKind,
-    has_run: AtomicBool,
 }
 
 enum ProgramKind {
@@ -367,7 +366,7 @@ impl Program {
                 ProgramKind::Gpu(gpu::GpuProgram::new(gpu.clone(), plan.clone(), weights).await?)
             }
         };
-        Ok(Program { device: device.clone(), plan, kind, has_run: AtomicBool::new(false) })
+        Ok(Program { device: device.clone(), plan, kind })
     }
 
     /// The plan.
@@ -375,9 +374,12 @@ impl Program {
         &self.plan
     }
 
-    /// Whether a run was started before: the first may take far longer, as some drivers compile only then.
-    pub fn has_run(&self) -> bool {
-        self.has_run.load(Ordering::Relaxed)
+    /// Whether the next run is of its usual speed: some GPU drivers compile only in the first.
+    pub fn is_warm(&self) -> bool {
+        match &self.kind {
+            ProgramKind::Cpu(_) => true,
+            ProgramKind::Gpu(program) => program.has_run.load(Ordering::Relaxed),
+        }
     }
 
     /// Starts a run: writes the inputs (name and words), runs all steps in one submit, and takes a copy of the outputs in
@@ -389,7 +391,6 @@ impl Program {
         inputs: &[(&str, &[u32])],
         reads: &[(&str, usize)],
     ) -> Result<Run, DeviceError> {
-        self.has_run.store(true, Ordering::Relaxed);
         let kind = match (&self.kind, &mut states.kind) {
             (ProgramKind::Cpu(program), StatesKind::Cpu(states)) => {
                 let outputs = program.run(states, step, inputs, reads, self.device.profile());

@@ -1,7 +1,5 @@
 //! Several runs in one submit, ahead of whoever decides how many of them count.
 
-use std::sync::atomic::Ordering;
-
 use super::{Program, ProgramKind, Run, RunKind, States, StatesKind};
 use crate::device::DeviceError;
 use crate::step::{MAX_RUNS, Step};
@@ -11,7 +9,6 @@ impl Program {
     /// `reads` after the last. Before more than one run the states that do not grow are copied, so that [`States::rewind`] can put them back.
     pub async fn run_ahead(&self, states: &mut States, steps: &[Step], reads: &[(&str, usize)]) -> Result<Run, DeviceError> {
         assert!((1..=MAX_RUNS).contains(&steps.len()), "{} runs in a submit", steps.len());
-        self.has_run.store(true, Ordering::Relaxed);
         if let (ProgramKind::Gpu(program), StatesKind::Gpu(gpu)) = (&self.kind, &mut states.kind) {
             if steps.len() > 1 {
                 gpu.make_kept(&states.layout).await?;

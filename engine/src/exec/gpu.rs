@@ -1,5 +1,6 @@
 //! The GPU executor: one pass and one submit a run, bind groups by owner.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Piece, Profile};
@@ -157,6 +158,7 @@ pub(super) struct GpuProgram {
     /// Staging buffers to read back through, free ones.
     staging: Arc<Mutex<Vec<wgpu::Buffer>>>,
     step_bytes: Mutex<Vec<u8>>,
+    pub(super) has_run: AtomicBool,
     id: usize,
 }
 
@@ -182,7 +184,7 @@ impl GpuProgram {
         plan: Arc<Plan>,
         weights: Vec<Arc<Vec<wgpu::Buffer>>>,
     ) -> Result<GpuProgram, DeviceError> {
-        static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let mut slots = Vec::new();
         for bytes in &plan.slots {
@@ -241,9 +243,9 @@ impl GpuProgram {
             ],
         });
         gpu.check()?;
-        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (staging, step_bytes) = (Arc::default(), Mutex::default());
-        Ok(GpuProgram { gpu, plan, steps, slots, step_buffer, step_group, staging, step_bytes, id })
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (staging, step_bytes, has_run) = (Arc::default(), Mutex::default(), AtomicBool::new(false));
+        Ok(GpuProgram { gpu, plan, steps, slots, step_buffer, step_group, staging, step_bytes, has_run, id })
     }
 
     /// The group 2 of each step over a session's states, made on its first run.
@@ -384,6 +386,7 @@ impl GpuProgram {
             at += *words as u64 * 4;
         }
         gpu.queue.submit([encoder.finish()]);
+        self.has_run.store(true, Ordering::Relaxed);
         count(&gpu.counters.submits, 1);
         gpu.check()?;
         let lengths = reads.iter().map(|r| r.1).collect();

@@ -308,7 +308,7 @@ impl Batch {
             let (pieces, next) = (piece(tokens), targets.map_or(Vec::new(), piece));
             let rows: usize = pieces.iter().map(|piece| piece.len()).sum();
             let reads = [(name, rows * width)];
-            let timed = program.has_run() && !self.on.device.is_cpu();
+            let timed = !self.on.device.is_cpu() && program.is_warm();
             let start = Instant::now();
             let (step, read) = self.take(&program, &pieces, &next, &reads[..usize::from(width > 0)]).await?;
             if timed {

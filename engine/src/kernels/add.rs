@@ -31,11 +31,7 @@ impl Kernel for Add {
         let [y] = args.inputs[..] else { unreachable!("one input is only read") };
         let x = &mut args.outputs[0];
         let width = x.width();
-        for (r, x) in x.rows(y.live(args.step)).chunks_mut(width).enumerate() {
-            for (x, y) in x.iter_mut().zip(y.row(r)) {
-                *x += y;
-            }
-        }
+        row_by_row(x.rows(y.live(args.step)), width, |r, x| x.iter_mut().zip(y.row(r)).for_each(|(x, y)| *x += y));
     }
 
     fn cost(&self, io: &Io) -> Cost {

@@ -29,11 +29,11 @@ impl Kernel for AddBias {
         let [x, bias] = args.inputs[..] else { unreachable!("two inputs are only read") };
         let y = &mut args.outputs[0];
         let width = y.width();
-        for (r, y) in y.rows(x.live(args.step)).chunks_mut(width).enumerate() {
+        row_by_row(y.rows(x.live(args.step)), width, |r, y| {
             for ((y, x), bias) in y.iter_mut().zip(x.row(r)).zip(bias.f32s()) {
                 *y = x + bias;
             }
-        }
+        });
     }
 
     fn cost(&self, io: &Io) -> Cost {

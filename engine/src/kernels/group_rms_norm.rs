@@ -40,11 +40,11 @@ impl Kernel for GroupRmsNorm {
         let [x, w] = args.inputs[..] else { unreachable!("two inputs are only read") };
         let (y, norm) = (&mut args.outputs[0], RmsNorm { eps: self.eps });
         let (width, group) = (y.width(), y.width() / self.groups);
-        for (r, y) in y.rows(x.live(args.step)).chunks_mut(width).enumerate() {
+        row_by_row(y.rows(x.live(args.step)), width, |r, y| {
             for ((y, x), w) in y.chunks_mut(group).zip(x.row(r).chunks(group)).zip(w.f32s().chunks(group)) {
                 norm.row(x, w, y);
             }
-        }
+        });
     }
 
     fn cost(&self, io: &Io) -> Cost {

@@ -4,12 +4,6 @@ use multiversion::multiversion;
 
 use super::folded_sum;
 
-/// 1 / (1 + e⁻ˣ).
-#[inline]
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exponential(-x))
-}
-
 /// eˣ, by the system's library; in WebAssembly, whose library is slow and takes one number at a time, in steps that vectorise.
 #[inline]
 pub(crate) fn exponential(x: f32) -> f32 {
@@ -34,18 +28,18 @@ pub(crate) fn softplus_sum(x: &[f32], y: &[f32], out: &mut [f32]) {
 /// yᵢ ← yᵢ silu(gateᵢ).
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(crate) fn gate_silu(y: &mut [f32], gate: &[f32]) {
-    y.iter_mut().zip(gate).for_each(|(y, gate)| *y *= gate * logistic(*gate));
+    y.iter_mut().zip(gate).for_each(|(y, gate)| *y *= gate * sigmoid(*gate));
 }
 
 /// xᵢ ← silu(xᵢ).
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(crate) fn silus(x: &mut [f32]) {
-    x.iter_mut().for_each(|x| *x *= logistic(*x));
+    x.iter_mut().for_each(|x| *x *= sigmoid(*x));
 }
 
-/// 1 / (1 + e⁻ˣ) in steps that vectorise.
+/// 1 / (1 + e⁻ˣ).
 #[inline(always)]
-fn logistic(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
@@ -56,7 +50,7 @@ const CUBE: f32 = 0.044715;
 /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), the tanh form of GELU: ½ (1 + tanh(z)) is the sigmoid of 2 z.
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
-    x * logistic(2.0 * ROOT * (x + CUBE * x * x * x))
+    x * sigmoid(2.0 * ROOT * (x + CUBE * x * x * x))
 }
 
 /// xᵢ ← gelu(xᵢ).
@@ -77,7 +71,7 @@ fn gelu_slope(x: f32) -> f32 {
     const A: f32 = 0.797_884_56_f64 as f32;
     const D: f32 = 0.107_032_224_3_f64 as f32;
     // With s the sigmoid of 2 z: ½ (1 + tanh z) = s, and ½ (1 − tanh² z) = 2 s (1 − s).
-    let s = logistic(2.0 * A * x * (1.0 + CUBE * x * x));
+    let s = sigmoid(2.0 * A * x * (1.0 + CUBE * x * x));
     2.0 * s * (1.0 - s) * x * (A + D * x * x) + s
 }
 
