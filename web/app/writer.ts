@@ -91,7 +91,7 @@ export class Writer {
       const { usage } = result;
       this.set("Writing", rate(usage.decodeRate));
       this.set("First token", milliseconds(usage.timeToFirstToken));
-      this.set("Read", usage.promptTokens === 0 ? "–" : rate(usage.prefillRate));
+      this.set("Read", usage.prefillRate === 0 ? "–" : rate(usage.prefillRate));
       this.set("Ended", endings[result.finishReason]);
       this.said.textContent = `Written: ${count(usage.tokens)} tokens, ended ${endings[result.finishReason]}.`;
       return result;

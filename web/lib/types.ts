@@ -151,7 +151,7 @@ export interface GenerateResult {
     /** Milliseconds until the first token, and for all the others. */
     timeToFirstToken: number;
     decodeMilliseconds: number;
-    /** Tokens a second, prompt and text. */
+    /** Tokens a second, prompt and text; 0 where there was none to time. */
     prefillRate: number;
     decodeRate: number;
   };

@@ -55,9 +55,12 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
     }
 
     let ids = model.tokenizer()?.encode(prompt.as_deref().unwrap_or_default())?;
+    let before = session.len();
     let start = Instant::now();
     let interrupted = prefill(args, &mut session, &ids).await?;
     let prefill_seconds = start.elapsed().as_secs_f64();
+    // The last token is read with the first that is drawn; a session that goes on has one that waited for this.
+    let read = (session.len() - before).saturating_sub(usize::from(before == 0));
     let start = Instant::now();
     let (finish, usage) = match interrupted {
         true => (Finish::Cancelled, Usage::default()),
@@ -81,7 +84,7 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
         tokens: usage.tokens,
         prefill_seconds,
         decode_seconds,
-        prefill_tokens_per_second: ids.len() as f64 / prefill_seconds,
+        prefill_tokens_per_second: (read > 0).then_some(read as f64 / prefill_seconds),
         decode_tokens_per_second: usage.tokens as f64 / decode_seconds,
         profile,
     };
@@ -89,9 +92,10 @@ pub(crate) async fn run(args: &Args, options: &Generate) -> anyhow::Result<Ended
         print_json(&summary)?;
     }
     if !args.quiet {
+        let prefill = summary.prefill_tokens_per_second.map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();
         eprintln!(
-            "prefill: {} tokens, {:.1} tokens/s; decode: {} tokens, {:.1} tokens/s",
-            summary.prompt_tokens, summary.prefill_tokens_per_second, summary.tokens, summary.decode_tokens_per_second
+            "prefill: {} tokens{prefill}; decode: {} tokens, {:.1} tokens/s",
+            summary.prompt_tokens, summary.tokens, summary.decode_tokens_per_second
         );
     }
     Ok(if finish == Finish::Cancelled { Ended::Interrupted } else { Ended::Normally })
@@ -108,7 +112,8 @@ struct Summary<'a> {
     tokens: usize,
     prefill_seconds: f64,
     decode_seconds: f64,
-    prefill_tokens_per_second: f64,
+    /// Without the prompt's last token, which is read with the first that is drawn; none if there was no other.
+    prefill_tokens_per_second: Option<f64>,
     decode_tokens_per_second: f64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     profile: Vec<ProfileLine>,

@@ -82,6 +82,7 @@ const calls: Record<string, (session: Session, call: Call & Pick<Line, "siblings
   },
 
   async generate(session, call, prompt: string, options: WireGenerateOptions) {
+    const fresh = (await session.length()) === 0;
     const start = performance.now();
     const promptTokens = prompt === "" ? 0 : await session.prefill(prompt);
     const read = performance.now();
@@ -108,7 +109,8 @@ const calls: Record<string, (session: Session, call: Call & Pick<Line, "siblings
         tokens,
         timeToFirstToken: first - start,
         decodeMilliseconds: decode,
-        prefillRate: rate(promptTokens, read - start),
+        // The last token is read with the first that is drawn; a session that goes on had one that waited for this.
+        prefillRate: rate(promptTokens - (fresh ? 1 : 0), read - start),
         decodeRate: rate(tokens - 1, decode),
       },
     };
