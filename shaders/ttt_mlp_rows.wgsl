@@ -22,6 +22,17 @@ var<workgroup> sh_zq: array<f32, 4u * HD>;
 var<workgroup> sh_partial: array<f32, LANES * HD>;
 var<workgroup> sh_score: array<f32, 64>;
 
+fn set_hidden4(r: u32, column: u32, x: vec4<f32>) {
+    sh_wide[column] = x.x;
+    sh_wide[column + 1u] = x.y;
+    sh_wide[column + 2u] = x.z;
+    sh_wide[column + 3u] = x.w;
+}
+
+fn hidden4(r: u32, column: u32) -> vec4<f32> {
+    return vec4(sh_wide[column], sh_wide[column + 1u], sh_wide[column + 2u], sh_wide[column + 3u]);
+}
+
 // sh_z ← sh_wide W2 + b2, W2's rows spread over the lanes.
 fn second_layer(local: u32, fast_start: u32) {
     let lane = local / HD;

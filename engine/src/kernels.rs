@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::caps::Caps;
-use crate::step::{Sequence, Step};
+use crate::step::{Sequence, Step, StepHead};
 use crate::tensor::{Axis, DType, Desc};
 
 mod args;
@@ -129,6 +129,21 @@ impl Io {
     pub fn least_bytes(&self) -> f64 {
         let bytes = |o: &Operand| o.desc.dtype.bytes_of(o.desc.len()) as f64;
         self.inputs.iter().chain(&self.outputs).map(bytes).sum()
+    }
+
+    /// The operands as a run has them: live rows in place of the capacity, and of states `[sequences, positions, width]` the positions that there are.
+    pub fn live(&self, head: StepHead) -> Io {
+        let live = |operand: &Operand| {
+            let mut operand = operand.clone();
+            match (operand.desc.axis, &mut operand.desc.shape[..]) {
+                (Axis::Fixed, [_, positions, _]) => *positions = (*positions).min(head.context.max(1) as usize),
+                (Axis::Fixed, _) => {}
+                (Axis::Tokens, shape) => shape[0] = head.rows.max(1) as usize,
+                (Axis::Sequences, shape) => shape[0] = head.sequences.max(1) as usize,
+            }
+            operand
+        };
+        Io { inputs: self.inputs.iter().map(live).collect(), outputs: self.outputs.iter().map(live).collect() }
     }
 }
 

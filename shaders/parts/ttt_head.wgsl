@@ -6,8 +6,8 @@ override MINI_BATCH: u32;
 
 @group(0) @binding(3) var<storage, read> params: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
-@group(0) @binding(5) var<storage, read_write> fast: array<f32>;
-@group(0) @binding(6) var<storage, read_write> open: array<f32>;
+@group(0) @binding(5) var<storage, read_write> fast: array<State>;
+@group(0) @binding(6) var<storage, read_write> open: array<State>;
 
 // Added to the variance of the inner norm; hard-coded in the published model.
 const INNER_EPS = 1e-6;
@@ -18,6 +18,14 @@ const ROWS_A_LANE = (CHUNK + LANES - 1u) / LANES;
 // Rows of z on their way through the norm.
 var<workgroup> sh_z: array<f32, CHUNK * HD>;
 var<workgroup> sh_sums: array<vec2<f32>, 256>;
+
+// Four elements of z from one on.
+fn set_z4(at: u32, x: vec4<f32>) {
+    sh_z[at] = x.x;
+    sh_z[at + 1u] = x.y;
+    sh_z[at + 2u] = x.z;
+    sh_z[at + 3u] = x.w;
+}
 
 // tok_i = max(1 / (i + 1) + idx_i, 0).
 fn token_factor(i: u32) -> f32 {

@@ -25,8 +25,8 @@ fn walk(op: &Op, geometry: &Geometry, fast: usize, row: usize, tokens: usize) ->
     Case::new(format!("{tokens} tokens, {geometry:?}"), op.clone(), tokens, inputs).bound(1e-3)
 }
 
-/// Rounds that each variant of a case says it needs.
-pub(super) fn rounds(case: &Case) -> Vec<u64> {
+/// Rounds that each variant of a case says it needs on a device with `caps`.
+pub(super) fn rounds(case: &Case, caps: &Caps) -> Vec<u64> {
     let mut g = Graph::new();
     let inputs: Vec<_> = case.inputs.iter().enumerate().map(|(i, c)| g.input(i.to_string(), c.desc.clone())).collect();
     let outputs = g.nodes("node", case.op.clone(), &inputs).expect("shapes fit");
@@ -36,12 +36,13 @@ pub(super) fn rounds(case: &Case) -> Vec<u64> {
         inputs: read.map(|(_, c)| Operand::whole(c.desc.clone())).collect(),
         outputs: outputs.iter().map(|v| Operand::whole(g.desc(*v).clone())).collect(),
     };
-    case.op.kernel().variants(&io, &Caps::default()).iter().map(|v| v.rounds).collect()
+    case.op.kernel().variants(&io, caps).iter().map(|v| v.rounds).collect()
 }
 
 #[test]
 fn runs_as_long_as_the_driver_lets_them_are_right() {
-    let limit = software().caps().loop_rounds;
+    let device = software();
+    let caps = device.caps();
     let mut cases = Vec::new();
     let shapes = [(1, 64, 1), (1, 128, 16), (1, 32, 64), (1, 8, 7)];
     let probed = [(1, 64, 1, true), (1, 32, 64, true)];
@@ -52,13 +53,13 @@ fn runs_as_long_as_the_driver_lets_them_are_right() {
             (Op::from(TttMlp { geometry, probe, front: None }), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)),
         ] {
             // For each variant, about the most tokens that it may take (within what a slow device does in a test).
-            let one = rounds(&walk(&op, &geometry, fast, row, 1));
+            let one = rounds(&walk(&op, &geometry, fast, row, 1), caps);
             for variant in 0..one.len() {
-                let fits = |n: &usize| rounds(&walk(&op, &geometry, fast, row, *n))[variant] <= limit;
+                let fits = |n: &usize| rounds(&walk(&op, &geometry, fast, row, *n), caps)[variant] <= caps.loop_rounds;
                 let tokens = (1..=48).map(|n| 16 * n).filter(fits).max().expect("a mini-batch fits");
                 cases.push((op.name(), walk(&op, &geometry, fast, row, tokens)));
             }
         }
     }
-    report(&software(), cases);
+    report(&device, cases);
 }

@@ -418,7 +418,7 @@ fn random_shapes_pass_on_the_software_gpu() {
         for _ in 0..SHAPES {
             let mut case = make(&mut random);
             // A run that the driver would cut off is refused by the plan.
-            while loops::rounds(&case).into_iter().min() > Some(device.caps().loop_rounds) {
+            while loops::rounds(&case, device.caps()).into_iter().min() > Some(device.caps().loop_rounds) {
                 case = make(&mut random);
             }
             let shapes: Vec<String> = case.inputs.iter().map(|i| i.desc.to_string()).collect();

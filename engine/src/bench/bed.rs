@@ -46,7 +46,8 @@ impl Planned {
                 launches.push(variant);
             }
         }
-        let (cost, operands) = (step.op.kernel().cost(&step.io), step.io.least_bytes());
+        let io = step.io.live(case.steps[0].head);
+        let (cost, operands) = (step.op.kernel().cost(&io), io.least_bytes());
         Ok(Planned { plan, launches, cost, operands, outputs })
     }
 }

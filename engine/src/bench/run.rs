@@ -228,19 +228,21 @@ async fn look(
 /// The shapes of the kernels: of decoding, of reading, and of the loss, each at the sizes of the models given. The tiny ones are nobody's: in their place the
 /// paper's smallest.
 fn shapes(device: &Device, settings: &Settings, models: &ModelOptions) -> Result<kernels::Shapes, BenchError> {
-    /// Position of a decode step: in the middle of a mini-batch, with some context.
+    /// Where a decode step is: in the middle of a mini-batch, with some context.
     const POSITION: u32 = 1015;
+    /// Where what is read ends: with a mini-batch.
+    const END: u32 = 1024;
     let slow = matches!(device.identity().kind.as_str(), "cpu" | "software");
     let rows: usize = if settings.quick || slow { 64 } else { 512 };
     let mut sizes: Vec<Size> = models.sizes.iter().map(|size| if *size == Size::TINY { Size::ALL[1] } else { *size }).collect();
     sizes.dedup();
     let mut shapes = kernels::Shapes::default();
     for architecture in (ModelOptions { sizes, ..models.clone() }).architectures()? {
-        for (purpose, tokens, position) in [(Purpose::Decode, 1, POSITION), (Purpose::Prefill, rows, 0), (Purpose::Loss, rows, 0)]
-        {
+        for (purpose, tokens) in [(Purpose::Decode, 1), (Purpose::Prefill, rows), (Purpose::Loss, rows)] {
             let outline = outline(&*architecture, purpose, tokens, device.caps())?;
-            let room = outline.plan.input("ids").map_or(1, |port| port.operand.desc.rows());
-            shapes.add(kernels::of_graph(&outline.fused, &kernels::step(position, room as u32)));
+            let room = outline.plan.input("ids").map_or(1, |port| port.operand.desc.rows()) as u32;
+            let position = if purpose == Purpose::Decode { POSITION } else { END - room };
+            shapes.add(kernels::of_graph(&outline.fused, &kernels::step(position, room)));
         }
     }
     shapes.add_missing();

@@ -8,10 +8,9 @@ use serde_json::json;
 use web_time::Instant;
 
 use crate::device::{DeviceError, Gpu, Stamps};
-use crate::kernels::{Cost, Io, Operand};
+use crate::kernels::{Cost, Io};
 use crate::plan::Plan;
 use crate::step::{Step, StepHead};
-use crate::tensor::Axis;
 
 /// Collects the times of the steps of all programs on a device ([`crate::device::Device::with_profile`]). Cheap to clone. A GPU stamps
 /// each step in a pass of its own, which takes longer than a run without.
@@ -126,7 +125,7 @@ impl Profile {
         let mut places: HashMap<(&'static str, String, String), usize> = HashMap::new();
         for record in &inner.records {
             let step = &record.plan.steps[record.step];
-            let io = live(&step.io, record.head);
+            let io = step.io.live(record.head);
             let (kernel, variant, shape) = (step.op.name(), step.launch.name(), shape(&io));
             let place = *places.entry((kernel, variant.clone(), shape.clone())).or_insert_with(|| {
                 let (working_set, nothing) = (io.least_bytes(), 0.0);
@@ -161,27 +160,12 @@ impl Profile {
         let inner = self.lock();
         let events = inner.records.iter().map(|record| {
             let step = &record.plan.steps[record.step];
-            let args = json!({ "node": step.label, "variant": step.launch.name(), "shape": shape(&live(&step.io, record.head)) });
+            let args = json!({ "node": step.label, "variant": step.launch.name(), "shape": shape(&step.io.live(record.head)) });
             let (start, length) = (record.start * 1e6, record.seconds * 1e6);
             json!({ "name": step.op.name(), "cat": "step", "ph": "X", "ts": start, "dur": length, "pid": 1, "tid": 1, "args": args })
         });
         Ok(json!({ "traceEvents": events.collect::<Vec<_>>(), "displayTimeUnit": "ms" }).to_string())
     }
-}
-
-/// The operands of a step as a run has them: live rows in place of the capacity.
-fn live(io: &Io, head: StepHead) -> Io {
-    let live = |operand: &Operand| {
-        let mut operand = operand.clone();
-        let rows = &mut operand.desc.shape[0];
-        match operand.desc.axis {
-            Axis::Fixed => {}
-            Axis::Tokens => *rows = head.rows.max(1) as usize,
-            Axis::Sequences => *rows = head.sequences.max(1) as usize,
-        }
-        operand
-    };
-    Io { inputs: io.inputs.iter().map(live).collect(), outputs: io.outputs.iter().map(live).collect() }
 }
 
 /// The operands of a step in words.

@@ -29,6 +29,9 @@ pub struct Heads {
     pub head_dim: usize,
 }
 
+/// Workgroup memory that a tile of attention may take, on devices that have more: it leaves room for another workgroup beside it.
+const WORKGROUP_BYTES: u32 = 32 << 10;
+
 /// The widest head.
 pub const MAX_HEAD_DIM: usize = 256;
 
@@ -195,27 +198,27 @@ impl Kernel for Attend {
     }
 
     fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
-        let hd = self.heads.head_dim;
-        let rows = if hd <= 128 { 16 } else { 8 };
-        let heads = self.heads.tile(rows);
-        let tokens = rows / heads;
-        let rows = heads * tokens;
-        // What the queries and the rows' statistics leave of workgroup memory holds a tile and its scores.
-        let floats = caps.workgroup_bytes.min(Caps::default().workgroup_bytes) as usize / 4;
-        let fit = (floats - rows * (hd + 3)) / (hd + rows);
-        let keys = 1 << fit.ilog2().min(5);
+        let (hd, q, cache) = (self.heads.head_dim, &io.inputs[0], &io.inputs[1]);
+        // Rows of which an invocation has at most two blocks of y, and no more than there are.
+        let most = (4 * (64 / hd.div_ceil(8)).min(8)).min(q.desc.rows() * self.heads.group());
+        let heads = self.heads.tile(most);
+        let tokens = most / heads;
+        let row_fours = (heads * tokens).div_ceil(4);
+        // What the queries and the invocations' own leave of workgroup memory holds a tile and its scores.
+        let fours = caps.workgroup_bytes.min(WORKGROUP_BYTES) as usize / 16;
+        let fit = (fours - row_fours * hd - 64) / (hd / 4 + row_fours);
+        let keys = 1 << fit.ilog2().clamp(2, 5);
         let grid = Grid(vec![
             Extent::fixed(self.heads.query, heads as u32),
             Extent::new(Live::Longest, tokens as u32),
             Extent::new(Live::Part, 1),
         ]);
-        let (q, cache) = (&io.inputs[0], &io.inputs[1]);
-        let launch = self.heads.launch("attend", cache, heads, grid).bind(&["q", "k_cache", "v_cache", "y"]);
+        let launch = self.heads.launch("attend", cache, heads, grid).part("block_product").bind(&["q", "k_cache", "v_cache", "y"]);
         let launch = launch.size("Q_STRIDE", q.stride).size("Q_OFFSET", q.offset);
-        // Loads, scores, exponentials, statistics and sums of each tile of keys.
-        let (fours, lanes) = (hd / 4, 1024 / hd);
-        let a_tile = 2 * (keys * fours / 256 + 1) + (rows * keys / 256 + 1) * (fours + 2) + keys * (2 + rows.div_ceil(lanes));
-        let rounds = io.inputs[1].desc.shape[1].div_ceil(keys) * a_tile + rows * fours;
+        // Loads, scores, exponentials, the largest and the sums of each tile of keys.
+        let (fours, lanes) = (hd / 4, 64 / row_fours);
+        let a_tile = 2 * (keys * fours / 64 + 1) + (keys / 4).div_ceil(lanes) * (fours + 5) + lanes + keys / 4;
+        let rounds = cache.desc.shape[1].div_ceil(keys) * a_tile + row_fours * hd / 64 + 1 + lanes + 8;
         vec![launch.constant("TILE_TOKENS", tokens).constant("KEYS", keys).rounds(rounds)]
     }
 

@@ -195,8 +195,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The cases of either product, by counts of rows.
-pub(super) fn cases_product(counts: &[usize], op: impl Fn(bool) -> Op) -> Vec<Case> {
+/// The cases of either product, each of some counts of rows, one run after the other with room for the last.
+pub(super) fn cases_product(counts: &[&[usize]], op: impl Fn(bool) -> Op) -> Vec<Case> {
     let mut cases = Vec::new();
     for dtype in DType::WEIGHTS {
         // Rows of blocks end with a whole word of scales or in the middle of one.
@@ -204,7 +204,8 @@ pub(super) fn cases_product(counts: &[usize], op: impl Fn(bool) -> Op) -> Vec<Ca
             false => &[(1, 1), (7, 5), (16, 64), (63, 63), (65, 65), (260, 129)],
             true => &[(32, 1), (64, 5), (96, 64), (128, 63), (160, 65), (288, 129)],
         };
-        for (i, &rows) in counts.iter().enumerate() {
+        for (i, &runs) in counts.iter().enumerate() {
+            let rows = runs[runs.len() - 1];
             for (j, &(k, n)) in sizes.iter().enumerate() {
                 let residual = (i + j) % 2 == 0;
                 let mut inputs = vec![
@@ -214,7 +215,9 @@ pub(super) fn cases_product(counts: &[usize], op: impl Fn(bool) -> Op) -> Vec<Ca
                 if residual {
                     inputs.push(CaseInput::activation(Desc::tokens(rows, n), Fill::uniform(3, 1.0)));
                 }
-                let case = Case::new(format!("{rows}x{k} · {dtype}[{n}, {k}] residual {residual}"), op(residual), rows, inputs);
+                let name = format!("{runs:?} rows of {k} · {dtype}[{n}, {k}] residual {residual}");
+                let steps = runs.iter().map(|rows| Step::new(vec![Sequence::new(0, *rows as u32)])).collect();
+                let case = Case::new(name, op(residual), rows, inputs).steps(steps);
                 // Every start compiles what it checks: less than a tile and more than one, by few and by many rows, has to do.
                 let startup = [0, counts.len() - 1].contains(&i) && [1, 4].contains(&j);
                 cases.push(if startup { case } else { case.thorough() });
@@ -226,7 +229,7 @@ pub(super) fn cases_product(counts: &[usize], op: impl Fn(bool) -> Op) -> Vec<Ca
 
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
-    let mut cases = cases_product(&[1, 15, 17, 33, 64, 65, 130], |residual| Matmul { residual }.into());
+    let mut cases = cases_product(&[&[1, 15], &[17], &[33, 64, 65, 130]], |residual| Matmul { residual }.into());
     let large = |rows: usize, k, n| {
         let x = CaseInput::activation(Desc::tokens(rows, k), Fill::uniform(1, 1.0));
         let w = CaseInput::weight(Desc::fixed(DType::F16, &[n, k]), Fill::uniform(2, 1.0));

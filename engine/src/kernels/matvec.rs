@@ -251,7 +251,7 @@ impl Kernel for Matvec {
 
 /// See [`Kernel`].
 pub fn cases() -> Vec<Case> {
-    let mut cases = cases_product(&[1, 3], |residual| Matvec::plain(residual).into());
+    let mut cases = cases_product(&[&[1], &[3]], |residual| Matvec::plain(residual).into());
     let weight = |seed, base, shape: &[usize]| {
         CaseInput::weight(Desc::fixed(DType::F32, shape), Fill::Uniform { seed, base, amplitude: 0.5 })
     };

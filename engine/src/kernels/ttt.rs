@@ -316,11 +316,12 @@ impl Geometry {
         let (tokens, b) = (io.inputs[0].desc.rows(), self.mini_batch);
         // A run may begin and end within a mini-batch.
         let chunks = tokens.min((tokens / b + 2) * b.div_ceil(chunk));
-        // The norms of the rows: six loops over a head, five sums over 16 invocations.
-        let norms = 6 * (self.head_dim / 16 + 1) + 5 * 5;
+        // The norms of the rows: loops over a head, and sums over 16 invocations.
+        let (over_head, sum) = (self.head_dim.div_ceil(16) + 1, 5);
+        let norms = 6 * over_head + 5 * sum;
         // A probe takes the norm of z twice more.
-        let probe = a_model.map_or(0, |a_model| a_model + norms);
-        chunks * (a_chunk + norms + probe) + (tokens / b + 1) * a_commit
+        let probe = a_model.map_or(0, |a_model| 2 + a_model + 6 * (over_head + sum));
+        1 + chunks * (1 + a_chunk + norms + probe) + (tokens / b + 1) * a_commit
     }
 
     /// Whether a run with room for so many tokens of so many sequences goes row by row.

@@ -129,7 +129,7 @@ impl Kernel for TttLinear {
         let launch = |file, chunk, a_chunk| {
             let a_model = self.probe.then_some((chunk * hd / 256 + 1) * (hd + 1));
             let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_linear_model"), self.front.as_ref());
-            launch.part("ttt_linear_commit").rounds(self.geometry.rounds(io, chunk, a_chunk, commit, a_model))
+            launch.part("state_scalar").part("ttt_linear_commit").rounds(self.geometry.rounds(io, chunk, a_chunk, commit, a_model))
         };
         // Two sums over the filters' rows.
         let filters = self.front.as_ref().and_then(|front| front.taps).map_or(0, |taps| 2 * taps);

@@ -148,28 +148,49 @@ impl Kernel for TttMlp {
         input == 0 || (self.front.is_none() && input <= 2)
     }
 
-    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        // A tile of rows of 4hd and three of hd share 16 KiB: 8 rows up to heads of 64, 4 above.
-        let chunk = if self.geometry.head_dim <= 64 { 8 } else { 4 };
+    fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
         let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
-        let (wide, lanes, columns) = (4 * hd, 256 / hd, (4 * hd).div_ceil(256));
-        let commit = columns * (hd / 4 * (b + 5) + b) + (wide / (4 * lanes) + 1) * (b + 5) + b;
-        let scores = (chunk * b / 256 + 1) * (hd + wide + 2);
-        let a_chunk = 3 * (chunk * hd / 256 + 1) + columns * (3 * hd + b + 4 * chunk) + scores + 2 * wide + b;
-        let a_row = columns * (2 * hd + b) + 2 * (wide / lanes + lanes + 1) + (b / 16 + 1) * (5 * hd / 16 + 14) + b;
+        // A tile of rows of 4hd and three of hd fill 16 KiB, or 32 with room between the rows.
+        let large = caps.workgroup_bytes >= 32 << 10;
+        let chunk = if hd <= 64 { 8 } else { 4 } << usize::from(large);
+        let (wide, lanes, fours) = (4 * hd, 256 / hd, hd / 4);
+        // A loop that goes around n times, each with rounds of its own; finding its end is one more.
+        let looped = |n: usize, inner: usize| n * (1 + inner) + 1;
+        let commit = 2 * looped((fours * hd).div_ceil(256), looped(b, 0)) + 2 * looped(b, 0);
+        // Blocks of hidden rows, groups of four of narrow ones, and blocks of scores that an invocation has.
+        let (hidden, narrow) = ((chunk / 4 * hd).div_ceil(256), (chunk * fours).div_ceil(256));
+        let scores = |inner: usize| looped((chunk * b.div_ceil(4)).div_ceil(64), looped(inner.div_ceil(4), 0) + looped(4, 0));
+        let second_layer = looped(hd.div_ceil(4), 0) + looped(narrow, looped(4, 0));
+        let of_open = looped(b.div_ceil(4), 0);
+        let a_chunk = 2 * looped(narrow, 0)
+            + 2 * looped(hidden, looped(fours, 0))
+            + looped(hidden, of_open + looped(fours, 0))
+            + 2 * second_layer
+            + of_open
+            + scores(fours)
+            + scores(hd);
+        let columns = wide.div_ceil(256);
+        let a_row = 2 * looped(columns, looped(hd, 0))
+            + looped(columns, looped(b, 0))
+            + 2 * (looped(wide.div_ceil(lanes), 0) + looped(lanes, 0))
+            + looped(b.div_ceil(16), looped(hd.div_ceil(16), 0) + looped(4, 0))
+            + looped(b.div_ceil(16), looped(wide.div_ceil(16), 0) + looped(4, 0))
+            + looped(b, 0);
         let launch = |file, chunk, a_chunk| {
-            let a_model = (chunk * wide / 256 + 1) * (hd + 1) + (chunk * hd / 256 + 1) * (wide + 1);
+            let of_model = |items: usize| looped(items.div_ceil(256), looped(hd, 0));
+            let a_model = of_model(chunk * hd) + of_model(chunk * fours);
             let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_mlp_model"), self.front.as_ref());
             let launch = launch.part("ttt_mlp_commit").part("gelu").part("gelu_slope");
             launch.rounds(self.geometry.rounds(io, chunk, a_chunk, commit, self.probe.then_some(a_model)))
         };
         // Two sums over the filters' rows.
         let filters = self.front.as_ref().and_then(|front| front.taps).map_or(0, |taps| 2 * taps);
-        let rows = launch("ttt_mlp_rows", 1, a_row + filters);
+        let rows = launch("ttt_mlp_rows", 1, a_row + filters).part("state_scalar");
         if self.front.is_some() {
             return vec![rows];
         }
-        self.geometry.prefer_rows(io, launch("ttt_mlp", chunk, a_chunk), rows)
+        let dual = launch("ttt_mlp", chunk, a_chunk).part("state_fours").part("block_product").constant("PAD", usize::from(large));
+        self.geometry.prefer_rows(io, dual, rows)
     }
 
     fn reference(&self, args: &mut Args<'_>) {
