@@ -16,6 +16,7 @@ mod ttt;
 
 pub use args::{Args, In, Out};
 pub use case::{Case, CaseInput, Fill, Role};
+use launch::looped;
 pub use launch::{Extent, Grid, Launch, Live};
 use rows::{cases_gated, elementwise, infer_gated, launch_gated, reference_gated, row_by_row, rowwise};
 pub(crate) use scan::MAX_STATE;

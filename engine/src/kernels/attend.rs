@@ -207,7 +207,7 @@ impl Kernel for Attend {
         // What the queries and the invocations' own leave of workgroup memory holds a tile and its scores.
         let fours = caps.workgroup_bytes.min(WORKGROUP_BYTES) as usize / 16;
         let fit = (fours - row_fours * hd - 64) / (hd / 4 + row_fours);
-        let keys = 1 << fit.ilog2().clamp(2, 5);
+        let keys = 1usize << fit.ilog2().clamp(2, 5);
         let grid = Grid(vec![
             Extent::fixed(self.heads.query, heads as u32),
             Extent::new(Live::Longest, tokens as u32),
@@ -215,10 +215,16 @@ impl Kernel for Attend {
         ]);
         let launch = self.heads.launch("attend", cache, heads, grid).part("block_product").bind(&["q", "k_cache", "v_cache", "y"]);
         let launch = launch.size("Q_STRIDE", q.stride).size("Q_OFFSET", q.offset);
-        // Loads, scores, exponentials, the largest and the sums of each tile of keys.
+        // Of each tile of keys the loads, scores, exponentials and sums; before and after them the queries and the results.
         let (fours, lanes) = (hd / 4, 64 / row_fours);
-        let a_tile = 2 * (keys * fours / 64 + 1) + (keys / 4).div_ceil(lanes) * (fours + 5) + lanes + keys / 4;
-        let rounds = cache.desc.shape[1].div_ceil(keys) * a_tile + row_fours * hd / 64 + 1 + lanes + 8;
+        let blocks = (keys / 4).div_ceil(lanes);
+        let a_tile = 2 * looped((keys * fours).div_ceil(64), 0)
+            + looped(blocks, looped(fours, 0))
+            + looped(lanes, 0)
+            + looped(blocks, looped(4, 0))
+            + looped(keys / 4, 0);
+        let tiles = looped(cache.desc.shape[1].div_ceil(keys), a_tile);
+        let rounds = tiles + looped((row_fours * hd).div_ceil(64), 0) + looped(lanes, 0) + looped(4, looped(2, 0));
         vec![launch.constant("TILE_TOKENS", tokens).constant("KEYS", keys).rounds(rounds)]
     }
 

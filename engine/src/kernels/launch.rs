@@ -103,6 +103,11 @@ pub struct Launch {
     pub rounds: u64,
 }
 
+/// Rounds of a loop that goes around `n` times, each with rounds of its own inside; finding its end is one more.
+pub(super) fn looped(n: usize, inside: usize) -> usize {
+    n * (1 + inside) + 1
+}
+
 impl Launch {
     /// A launch of `file` without parts and constants.
     pub fn new(file: &'static str, grid: Grid) -> Launch {

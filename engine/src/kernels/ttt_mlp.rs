@@ -154,8 +154,6 @@ impl Kernel for TttMlp {
         let large = caps.workgroup_bytes >= 32 << 10;
         let chunk = if hd <= 64 { 8 } else { 4 } << usize::from(large);
         let (wide, lanes, fours) = (4 * hd, 256 / hd, hd / 4);
-        // A loop that goes around n times, each with rounds of its own; finding its end is one more.
-        let looped = |n: usize, inner: usize| n * (1 + inner) + 1;
         let commit = 2 * looped((fours * hd).div_ceil(256), looped(b, 0)) + 2 * looped(b, 0);
         // Blocks of hidden rows, groups of four of narrow ones, and blocks of scores that an invocation has.
         let (hidden, narrow) = ((chunk / 4 * hd).div_ceil(256), (chunk * fours).div_ceil(256));
