@@ -335,23 +335,30 @@ impl Geometry {
         if self.few(io.inputs[0].desc.rows(), sequences) { vec![rows, dual] } else { vec![dual, rows] }
     }
 
-    /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model.
-    pub(super) fn cost(&self, io: &Io, operations: f64, probe: Option<f64>, front: Option<&Front>) -> Cost {
+    /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model. `passes` is how often the fast
+    /// weights are read for a token (where a run goes row by row, which it is told) or a mini-batch, its commit apart.
+    pub(super) fn cost(
+        &self,
+        io: &Io,
+        operations: f64,
+        passes: impl Fn(bool) -> f64,
+        probe: Option<f64>,
+        front: Option<&Front>,
+    ) -> Cost {
         let operations = operations + probe.unwrap_or(0.0);
         let tokens = io.inputs[0].desc.rows() as f64;
         let mut cost = Cost::streaming(io, tokens * self.heads as f64 * operations);
         for state in &io.outputs[1..3] {
             cost = cost.and_read(state);
         }
-        // A mini-batch streams the fast weights once for k W and q W (row by row, each token does), once and back for the update, once more
-        // for a probe. Runs of fewer tokens have an update now and then.
+        // The fast weights are streamed once and back for the update, and once more for a probe. Runs of fewer tokens have an update now and then.
         let sequences = io.outputs[1].desc.rows() / self.heads;
         let few = self.few(io.inputs[0].desc.rows(), sequences);
         let mini_batches = tokens / (sequences * self.mini_batch) as f64;
         let reads = if few { tokens / sequences as f64 } else { mini_batches.ceil() };
         let probes = if probe.is_some() { mini_batches.ceil() } else { 0.0 };
         let fast = (io.outputs[1].desc.len() * 4) as f64;
-        cost.moved += fast * (reads + 2.0 * mini_batches + probes - 2.0);
+        cost.moved += fast * (reads * passes(few) + 2.0 * mini_batches + probes - 2.0);
         cost.least -= fast * (1.0 - mini_batches.min(1.0));
         if let Some(front) = front { front.cost(cost, self, io) } else { cost }
     }

@@ -150,7 +150,8 @@ impl Kernel for TttLinear {
         let hd = self.geometry.head_dim as f64;
         // k W, q W, the rank-b update; q·k and the sum over rows for half of the mini-batch.
         let operations = 6.0 * hd * hd + 2.0 * hd * self.geometry.mini_batch as f64;
-        self.geometry.cost(io, operations, self.probe.then_some(2.0 * hd * hd), self.front.as_ref())
+        // k W and q W in one pass.
+        self.geometry.cost(io, operations, |_| 1.0, self.probe.then_some(2.0 * hd * hd), self.front.as_ref())
     }
 }
 
