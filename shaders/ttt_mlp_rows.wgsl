@@ -20,6 +20,9 @@ var<workgroup> sh_wide: array<f32, 4u * HD>;
 // q W1 + b1, read with k W1 in one pass over W1.
 var<workgroup> sh_zq: array<f32, 4u * HD>;
 var<workgroup> sh_partial: array<f32, LANES * HD>;
+var<workgroup> sh_slope: array<f32, 4u * HD>;
+// Parts of products with four rows of W2.
+var<workgroup> sh_parts: array<vec4<f32>, 256>;
 var<workgroup> sh_score: array<f32, 64>;
 
 fn set_hidden4(r: u32, column: u32, x: vec4<f32>) {
@@ -91,19 +94,32 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             sh_zq[column] = zq;
             sh_wide[column] = gelu(z1);
             open[own + X2 + column] = gelu(z1);
-            // The slope, until h1 is known.
-            open[own + H1 + column] = gelu_slope(z1);
+            sh_slope[column] = gelu_slope(z1);
         }
         workgroupBarrier();
         second_layer(local, fast_start);
         probe_before(local, head, row, 1u, t + MINI_BATCH - i <= count);
         inner_gradient(local, head, row, 1u);
-        for (var column = local; column < WIDE; column += 256u) {
-            var sum = 0.0;
-            for (var c = 0u; c < HD; c++) {
-                sum += sh_z[c] * fast[fast_start + W2 + column * HD + c];
+        // h1, 16 invocations a row of W2, so that neighbours read what lies in one piece: four such rows, 16 apart, before their parts are added up.
+        for (var first = 0u; first < WIDE; first += 64u) {
+            let r = min(first + local / 16u + vec4(0u, 16u, 32u, 48u), vec4(WIDE - 1u));
+            let at = fast_start + W2 + r * HD;
+            var parts = vec4(0.0);
+            for (var d = local % 16u; d < FOURS; d += 16u) {
+                let c = 4u * d;
+                let h2 = vec4(sh_z[c], sh_z[c + 1u], sh_z[c + 2u], sh_z[c + 3u]);
+                parts += vec4(dot(h2, fast4(at.x + c)), dot(h2, fast4(at.y + c)), dot(h2, fast4(at.z + c)), dot(h2, fast4(at.w + c)));
             }
-            open[own + H1 + column] *= sum;
+            sh_parts[local] = parts;
+            workgroupBarrier();
+            if local < 64u && first + local < WIDE {
+                var sum = 0.0;
+                for (var l = 0u; l < 16u; l++) {
+                    sum += sh_parts[local % 16u * 16u + l][local / 16u];
+                }
+                open[own + H1 + first + local] = sum * sh_slope[first + local];
+            }
+            workgroupBarrier();
         }
         if local < HD {
             open[own + H2 + local] = sh_z[local];

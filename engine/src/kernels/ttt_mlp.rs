@@ -168,7 +168,8 @@ impl Kernel for TttMlp {
             + scores(fours)
             + scores(hd);
         let columns = wide.div_ceil(256);
-        let a_row = 2 * looped(columns, looped(hd, 0))
+        let a_row = looped(columns, looped(hd, 0))
+            + looped(wide.div_ceil(64), looped(fours.div_ceil(16), 0) + looped(16, 0))
             + looped(columns, looped(b, 0))
             + 2 * (looped(wide.div_ceil(lanes), 0) + looped(lanes, 0))
             + looped(b.div_ceil(16), looped(hd.div_ceil(16), 0) + looped(4, 0))
