@@ -21,6 +21,8 @@ struct Launched {
     /// The kernel and the case, for messages.
     about: String,
     launch: Launch,
+    /// Workgroup memory of the device that it is for.
+    workgroup_bytes: u32,
 }
 
 /// A linked shader with the values of its overrides: what a driver compiles.
@@ -78,7 +80,8 @@ fn launches() -> Vec<Launched> {
             for case in cases() {
                 let step = step(&case, &caps);
                 for launch in step.op.kernel().variants(&step.io, &caps) {
-                    launches.push(Launched { about: format!("{kernel} {}: {}", case.name, launch.name()), launch });
+                    let about = format!("{kernel} {}: {}", case.name, launch.name());
+                    launches.push(Launched { about, launch, workgroup_bytes: caps.workgroup_bytes });
                 }
             }
         }
@@ -91,12 +94,13 @@ fn spread_places(n: usize) -> Vec<(u32, u32)> {
     (0..n as u32).map(|i| (i % 3, i / 3)).collect()
 }
 
-/// Every distinct shader for a compiler with its operands at these places, and the first launch that it came from.
-fn shaders(compiler: Compiler, places: impl Fn(usize) -> Vec<(u32, u32)>) -> BTreeMap<Compiled, String> {
+/// Every distinct shader for a compiler with its operands at these places, and the first launch that it came from: of the least device, if it runs there.
+fn shaders(compiler: Compiler, places: impl Fn(usize) -> Vec<(u32, u32)>) -> BTreeMap<Compiled, Launched> {
     let mut shaders = BTreeMap::new();
-    for Launched { about, launch } in launches() {
-        let linked = link(&launch, &places(launch.bindings.len()), compiler).unwrap_or_else(|e| panic!("{about}: {e}"));
-        shaders.entry(Compiled::new(&launch, linked)).or_insert(about);
+    for launched in launches() {
+        let Launched { about, launch, .. } = &launched;
+        let linked = link(launch, &places(launch.bindings.len()), compiler).unwrap_or_else(|e| panic!("{about}: {e}"));
+        shaders.entry(Compiled::new(launch, linked)).or_insert(launched);
     }
     shaders
 }

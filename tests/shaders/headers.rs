@@ -83,7 +83,7 @@ fn differences(launch: &fastweight::kernels::Launch) -> Result<Vec<String>, Stri
 fn headers_and_launches_agree_with_the_source() {
     let mut failures = BTreeSet::new();
     let (mut seen, mut bound) = (BTreeSet::new(), BTreeSet::new());
-    for Launched { about, launch } in launches() {
+    for Launched { about, launch, .. } in launches() {
         bound.extend(launch.bindings.iter().map(|name| (launch.file, *name)));
         let overrides: Vec<_> = launch.overrides.iter().map(|(name, _)| *name).collect();
         if !seen.insert((launch.name(), launch.bindings.clone(), overrides)) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::{Compiled, Compiler, expect_none, plain_places, shaders, spread_places};
+use super::{Compiled, Compiler, Launched, expect_none, plain_places, shaders, spread_places};
 
 const PAGE: &str = include_str!("tint.html");
 
@@ -117,11 +117,12 @@ fn serve(shaders: String, reports: Sender<String>) -> u16 {
 /// What the page builds: every source, with its operands in one group and spread over several.
 fn list() -> Vec<serde_json::Value> {
     // The browser's software adapter computes in no f16, so nobody here can be asked about that.
-    let known = |(shader, _): &(Compiled, String)| !shader.enables.contains(&"f16");
+    let known = |(shader, _): &(Compiled, Launched)| !shader.enables.contains(&"f16");
     let (plain, spread) = (shaders(Compiler::Browser, plain_places), shaders(Compiler::Browser, spread_places));
     let all = plain.into_iter().chain(spread).filter(known);
-    let sources: BTreeMap<_, _> =
-        all.map(|(shader, about)| (shader.source.clone(), (about, shader.enables.contains(&"subgroups")))).collect();
+    let sources: BTreeMap<_, _> = all
+        .map(|(shader, Launched { about, .. })| (shader.source.clone(), (about, shader.enables.contains(&"subgroups"))))
+        .collect();
     let entry = |(source, (about, subgroups))| serde_json::json!({ "about": about, "source": source, "subgroups": subgroups });
     sources.into_iter().map(entry).collect()
 }
