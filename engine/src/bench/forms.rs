@@ -78,16 +78,16 @@ impl Layer {
         Case::new("", self.op(), tokens, inputs).bound(1e-3)
     }
 
-    /// Bytes of state that a form moves for a token: the fast weights as often as it passes through them, and at the end of a mini-batch back and forth; each open row once
-    /// when it is made, once for every later pass over the mini-batch, and once at its end.
-    fn state_moved(&self, form: &str) -> f64 {
+    /// Bytes of state that is moved for a token by a kernel that takes `chunk` rows at a time: the fast weights as often as it passes through them, and at the end of a mini-batch
+    /// back and forth; each open row once when it is made, once for every later pass over the mini-batch, and once at its end.
+    fn state_moved(&self, chunk: usize) -> f64 {
         let b = self.geometry.mini_batch;
-        // Rows of a pass (kernels::ttt_linear, kernels::ttt_mlp), and passes: k and q together through W; k and q through W1, x2, h2 and x̄2 through W2.
-        let (chunk, passes) = match self.family {
-            Family::TttMlp => (if self.geometry.head_dim <= 64 { 8 } else { 4 }, 2.5),
-            _ => (if self.geometry.head_dim <= 64 { 16 } else { 8 }, 1.0),
+        // k and q together through W; k and q (together if they are of one row) through W1, then x2, h2 and x̄2 through W2 (kernels::ttt_linear, kernels::ttt_mlp).
+        let passes = match self.family {
+            Family::TttMlp if chunk == 1 => 0.5 * (1.0 + 3.0),
+            Family::TttMlp => 0.5 * (2.0 + 3.0),
+            _ => 1.0,
         };
-        let chunk = if form == "primal" { 1 } else { chunk };
         let chunks = b.div_ceil(chunk) as f64;
         let (fast, row) = self.lengths();
         let fast = (passes * chunks + 2.0) / b as f64 * fast as f64;
@@ -95,14 +95,14 @@ impl Layer {
         4.0 * self.geometry.heads as f64 * (fast + open)
     }
 
-    fn work(&self, form: &str, tokens: usize, cost: Cost, operands: f64) -> Work {
+    fn work(&self, chunk: usize, tokens: usize, cost: Cost, operands: f64) -> Work {
         let (fast, row) = self.lengths();
         Work {
             tokens: tokens as f64,
             context: 0.0,
             operations: cost.operations,
             least: cost.least,
-            moved: self.state_moved(form) * tokens as f64,
+            moved: self.state_moved(chunk) * tokens as f64,
             state: (4 * self.geometry.heads * (fast + self.geometry.mini_batch * row)) as f64,
             working_set: operands,
         }
@@ -142,9 +142,9 @@ pub async fn forms(
             continue;
         }
         course.pause(&format!("b{} {subject}", g.mini_batch), observer).await?;
-        let figure = |form: &str, tokens, cost, operands| {
+        let figure = |form: &str, chunk, tokens, cost, operands| {
             let name = format!("{form} b{}", g.mini_batch);
-            unmeasured(Section::Forms, &name, subject.clone(), None, layer.work(form, tokens, cost, operands))
+            unmeasured(Section::Forms, &name, subject.clone(), None, layer.work(chunk, tokens, cost, operands))
         };
         let tokens = if settings.quick { QUICK_TOKENS } else { TOKENS };
         if device.is_cpu() {
@@ -156,7 +156,9 @@ pub async fn forms(
         let mut beds = Vec::new();
         for (form, file) in layer.files() {
             let launch = planned.launches.iter().position(|l| l.file == file).expect("it was looked for");
-            let figure = figure(form, tokens, planned.cost, planned.operands);
+            let chunk =
+                planned.launches[launch].consts.iter().find(|(name, _)| *name == "CHUNK").map_or(1, |(_, rows)| *rows as usize);
+            let figure = figure(form, chunk, tokens, planned.cost, planned.operands);
             beds.push(Bed::new(device, &case, &planned, launch, 1, figure).await?);
         }
         found.extend(finish(&mut beds, &mut course, observer).await?);
@@ -188,7 +190,7 @@ async fn on_cpu(
     course: &mut Course<'_>,
     layer: &Layer,
     tokens: usize,
-    figure: impl Fn(&str, usize, Cost, f64) -> Measurement,
+    figure: impl Fn(&str, usize, usize, Cost, f64) -> Measurement,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Measurement>, BenchError> {
     let case = layer.case(tokens);
@@ -203,7 +205,8 @@ async fn on_cpu(
     let inputs: Vec<(&str, &[u32])> = words.iter().map(|(name, words)| (name.as_str(), &words[..])).collect();
     let one = |position: usize, count: usize| Step::new(vec![Sequence::new(position as u32, count as u32)]);
     let steps = [vec![one(0, tokens)], (0..tokens).map(|t| one(t, 1)).collect()];
-    let mut figures = ["dual", "primal"].map(|form| figure(form, tokens, planned.cost, planned.operands));
+    let chunks = [("dual", layer.geometry.mini_batch), ("primal", 1)];
+    let mut figures = chunks.map(|(form, chunk)| figure(form, chunk, tokens, planned.cost, planned.operands));
     program.run(&mut states, &steps[0][0], &inputs, &[])?.finish().await?;
     for _ in 0..course.settings.repetitions {
         for form in course.order.shuffled(2) {
