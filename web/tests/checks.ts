@@ -3,7 +3,6 @@
  * what it imports there.
  */
 
-import type { BenchResults } from "../lib/results";
 import type { DeviceChoice, DeviceInfo, GenerateResult, MiniBatch, VerifyLine } from "../lib/types";
 
 type Package = typeof import("../lib/index");
@@ -96,11 +95,6 @@ export async function moveState([from, to, prompt, predict]: [DeviceChoice, Devi
 
 export async function verify([device, thorough]: [DeviceChoice, boolean]): Promise<VerifyLine[]> {
   return fastweight.verify({ device, thorough });
-}
-
-/** What the device can do, and the kernels that are named against it. */
-export async function bench([device, kernel]: [DeviceChoice, string]): Promise<BenchResults> {
-  return fastweight.bench({ device, quick: true, sections: ["device", "kernels"], only: [kernel] });
 }
 
 /** What *Learn* draws: losses and inner losses of a text, mini-batch by mini-batch. */

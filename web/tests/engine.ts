@@ -134,28 +134,11 @@ export function engineTests(browser: string, open: (url: string) => Promise<AnyP
     expect(gpu.moved).toBeGreaterThan(0);
   });
 
-  test(`${browser}: every kernel passes its cases, and the device is measured`, async () => {
-    // The bench begins with the cases of every kernel.
-    const { verified, valid, invalid, complete, device, ceilings, measurements } = await page.evaluate(checks.bench, ["webgpu", "rms_norm"]);
-    expect(verified?.failures).toEqual([]);
-    expect(verified?.kernels).toBeGreaterThan(20);
-    expect(verified?.cases).toBeGreaterThan(verified?.kernels ?? NaN);
-    expect(verified?.variants).toBeGreaterThan(verified?.kernels ?? NaN);
-    expect({ invalid, valid, complete }).toEqual({ invalid: [], valid: true, complete: true });
-    expect(device.backend).toBe("webgpu");
-    expect(ceilings?.f32).toBeGreaterThan(0);
-    const kernels = measurements.filter(({ section }) => section === "kernels");
-    expect(kernels.length).toBeGreaterThan(0);
-    for (const { name, share } of kernels) {
-      expect(name).toContain("rms_norm");
-      expect(share).toBeGreaterThan(0);
-    }
-  });
-
-  test(`${browser}: a check of the CPU device tells of every kernel`, async () => {
-    const lines = await page.evaluate(checks.verify, ["cpu", false]);
-    expect(new Set(lines.map(({ kernel }) => kernel)).size).toBeGreaterThan(20);
-    expect(lines.flatMap(({ failures }) => failures)).toEqual([]);
+  test(`${browser}: every kernel passes its cases`, async () => {
+    const lines = await page.evaluate(checks.verify, ["webgpu", false]);
+    expect(lines.length).toBeGreaterThan(20);
+    expect(lines.flatMap(({ kernel, failures }) => failures.map((failure) => `${kernel}: ${JSON.stringify(failure)}`))).toEqual([]);
+    for (const { kernel, cases, variants } of lines) expect(cases * variants.length, kernel).toBeGreaterThan(0);
   });
 
   test(`${browser}: a lost device loses nothing`, async () => {
