@@ -38,15 +38,10 @@ fn q_rows(r: u32, d: u32) -> mat4x4<f32> {
     return transpose(mat4x4(sh_q[at], sh_q[at + next], sh_q[at + 2u * next], sh_q[at + 3u * next]));
 }
 
-fn k_rows(r: u32, d: u32) -> mat4x4<f32> {
-    let at = r * STRIDE + d;
-    let next = ROW_FOURS * STRIDE;
-    return transpose(mat4x4(sh_k[at], sh_k[at + next], sh_k[at + 2u * next], sh_k[at + 3u * next]));
-}
-
-fn score_rows(r: u32, j: u32) -> mat4x4<f32> {
-    let at = r * SCORES_STRIDE + j;
-    let next = ROW_FOURS * SCORES_STRIDE;
+// Rows of k, of h2 or of scores, which lie so far apart.
+fn k_rows(r: u32, d: u32, stride: u32) -> mat4x4<f32> {
+    let at = r * stride + d;
+    let next = ROW_FOURS * stride;
     return transpose(mat4x4(sh_k[at], sh_k[at + next], sh_k[at + 2u * next], sh_k[at + 3u * next]));
 }
 
@@ -219,7 +214,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             let column = e / ROW_FOURS * 4u;
             var sums = mat4x4<f32>();
             for (var d = 0u; d < FOURS; d++) {
-                sums = block_product(sums, k_rows(r, d), columns_of(fast_start + 4u * d * WIDE + column, WIDE));
+                sums = block_product(sums, k_rows(r, d, STRIDE), columns_of(fast_start + 4u * d * WIDE + column, WIDE));
             }
             let rows = transpose(sums);
             let b = fast4(fast_start + B1 + column);
@@ -258,7 +253,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             for (var d = 0u; d < FOURS; d++) {
                 let at = fast_start + W2 + column * HD + 4u * d;
                 let columns = mat4x4(fast4(at), fast4(at + HD), fast4(at + 2u * HD), fast4(at + 3u * HD));
-                steps = block_product(steps, k_rows(r, d), columns);
+                steps = block_product(steps, k_rows(r, d, STRIDE), columns);
             }
             let rows = transpose(steps);
             keep_step(rows[0], r, column, own, m);
@@ -277,7 +272,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             let column = e / ROW_FOURS * 4u;
             var z1 = mat4x4<f32>();
             for (var j = 0u; j < open_fours; j++) {
-                z1 = block_product(z1, score_rows(r, j), open_columns(open_start + H1 + column, 4u * j, end));
+                z1 = block_product(z1, k_rows(r, j, SCORES_STRIDE), open_columns(open_start + H1 + column, 4u * j, end));
             }
             z1 = -1.0 * z1;
             for (var d = 0u; d < FOURS; d++) {
@@ -296,7 +291,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         sums = mat4x4<f32>();
         if working {
             for (var j = share; j < open_fours; j += SHARES) {
-                sums = block_product(sums, score_rows(block_row, j), open_columns(open_start + H2 + block_column, 4u * j, end));
+                sums = block_product(sums, k_rows(block_row, j, SCORES_STRIDE), open_columns(open_start + H2 + block_column, 4u * j, end));
             }
             sums = second_layer_share(-1.0 * sums, share, block_row, block_column, fast_start);
         }

@@ -1,7 +1,7 @@
 // The layout of TTT-MLP's states, and the end of its mini-batch: W1 −= tok Σ k_jᵀ h1_j, b1 −= tok Σ h1_j, and so W2, b2 with
 // x2_j and h2_j, over the rows (k, h1, x2, h2).
 
-const FOURS = HD / 4u; // groups of four in a row of a head, and of its wide rows' fours
+const FOURS = HD / 4u; // groups of four in a row of a head; a wide row has HD
 const WIDE = 4u * HD;
 const FAST = (8u * HD + 5u) * HD;
 const B1 = WIDE * HD;

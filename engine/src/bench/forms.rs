@@ -82,11 +82,9 @@ impl Layer {
     /// back and forth; each open row once when it is made, once for every later pass over the mini-batch, and once at its end.
     fn state_moved(&self, chunk: usize) -> f64 {
         let b = self.geometry.mini_batch;
-        // k and q together through W; k and q (together if they are of one row) through W1, then x2, h2 and x̄2 through W2 (kernels::ttt_linear, kernels::ttt_mlp).
         let passes = match self.family {
-            Family::TttMlp if chunk == 1 => 0.5 * (1.0 + 3.0),
-            Family::TttMlp => 0.5 * (2.0 + 3.0),
-            _ => 1.0,
+            Family::TttMlp => TttMlp::passes(chunk == 1),
+            _ => TttLinear::passes(chunk == 1),
         };
         let chunks = b.div_ceil(chunk) as f64;
         let (fast, row) = self.lengths();

@@ -335,13 +335,13 @@ impl Geometry {
         if self.few(io.inputs[0].desc.rows(), sequences) { vec![rows, dual] } else { vec![dual, rows] }
     }
 
-    /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model. `passes` is how often the fast
-    /// weights are read for a token (where a run goes row by row, which it is told) or a mini-batch, its commit apart.
+    /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model. `passes` says how often the
+    /// fast weights are read for a mini-batch, or for a token where a run goes row by row.
     pub(super) fn cost(
         &self,
         io: &Io,
         operations: f64,
-        passes: impl Fn(bool) -> f64,
+        passes: fn(bool) -> f64,
         probe: Option<f64>,
         front: Option<&Front>,
     ) -> Cost {

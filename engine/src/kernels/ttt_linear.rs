@@ -40,6 +40,11 @@ impl TttLinear {
         2 * g.head_dim
     }
 
+    /// How often the fast weights are read for a mini-batch, or row by row for a token, its commit apart: for k and q together.
+    pub fn passes(_by_rows: bool) -> f64 {
+        1.0
+    }
+
     /// One head over the tokens of one sequence.
     fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>, probe: Option<&Probe<'_>>) {
         let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
@@ -150,8 +155,7 @@ impl Kernel for TttLinear {
         let hd = self.geometry.head_dim as f64;
         // k W, q W, the rank-b update; q·k and the sum over rows for half of the mini-batch.
         let operations = 6.0 * hd * hd + 2.0 * hd * self.geometry.mini_batch as f64;
-        // k W and q W in one pass.
-        self.geometry.cost(io, operations, |_| 1.0, self.probe.then_some(2.0 * hd * hd), self.front.as_ref())
+        self.geometry.cost(io, operations, Self::passes, self.probe.then_some(2.0 * hd * hd), self.front.as_ref())
     }
 }
 

@@ -37,6 +37,13 @@ impl TttMlp {
         10 * g.head_dim
     }
 
+    /// How often the fast weights are read for a mini-batch, or row by row for a token, its commit apart: of the two halves W1 for k and for q (row by row in
+    /// one pass), W2 for z2, h1 and the output.
+    pub fn passes(by_rows: bool) -> f64 {
+        let first = if by_rows { 1.0 } else { 2.0 };
+        0.5 * (first + 3.0)
+    }
+
     /// One head over the tokens of one sequence.
     fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>, probe: Option<&Probe<'_>>) {
         let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
@@ -202,9 +209,7 @@ impl Kernel for TttMlp {
         let hd = self.geometry.head_dim as f64;
         // k W1, x2 W2, h2 W2ᵀ, q W1, x̄2 W2 and two rank-b updates; the sums over rows for half of the mini-batch.
         let operations = 56.0 * hd * hd + 10.0 * hd * self.geometry.mini_batch as f64;
-        // Of the two halves, W1 for k and for q (row by row in one pass), W2 for z2, h1 and the output.
-        let passes = |by_rows: bool| if by_rows { 0.5 * (1.0 + 3.0) } else { 0.5 * (2.0 + 3.0) };
-        self.geometry.cost(io, operations, passes, self.probe.then_some(16.0 * hd * hd), self.front.as_ref())
+        self.geometry.cost(io, operations, Self::passes, self.probe.then_some(16.0 * hd * hd), self.front.as_ref())
     }
 }
 
