@@ -11,12 +11,159 @@
 //   open    [sequences · HEADS, MINI_BATCH · 2 · HD] read_write   rows k, h
 //   probe   [tokens, 2 · HEADS]                      read_write   inner losses before and after, with probe_store only
 //
-// One workgroup of 256 a head and sequence, which walks its tokens in chunks of up to CHUNK rows of one mini-batch: the rows
-// already open are read from `open`, so a chunk may start anywhere and its tiles don't grow with the mini-batch.
+// One workgroup of 256 a head and sequence, which walks its tokens in chunks of up to CHUNK rows of one mini-batch. W and b are read once, stay in
+// registers for all of them, and are written once; `open` has the rows that a later run or chunk needs.
 
-var<workgroup> sh_q: array<f32, CHUNK * HD>;
-// Rows of k; then the scores of each row against up to 64 open rows.
-var<workgroup> sh_k: array<f32, CHUNK * max(HD, 64u)>;
+// Scores of the rows against open rows, CHUNK a row that is open.
+var<workgroup> sh_scores: array<f32, CHUNK * OPEN>;
+
+fn model_at(at: u32) -> f32 {
+    return fast[at];
+}
+
+fn store_four(local: u32, start: u32, m: u32, four: vec4<f32>) {
+    if held(local, m) {
+        let at = held_place(local, start, m);
+        fast[at] = four.x;
+        fast[at + HD] = four.y;
+        fast[at + 2u * HD] = four.z;
+        fast[at + 3u * HD] = four.w;
+    }
+}
+
+fn store(local: u32, start: u32, m: u32, w: mat4x4<f32>) {
+    store_four(local, start, m, w[0]);
+    store_four(local, start, m + 1u, w[1]);
+    store_four(local, start, m + 2u, w[2]);
+    store_four(local, start, m + 3u, w[3]);
+}
+
+// Puts W and b back.
+fn store_model(local: u32, start: u32) {
+    if local / HD < SHARES {
+        store(local, start, 0u, held_0);
+        if FOURS_A_SHARE > 4u {
+            store(local, start, 4u, held_1);
+        }
+        if FOURS_A_SHARE > 8u {
+            store(local, start, 8u, held_2);
+        }
+        if FOURS_A_SHARE > 12u {
+            store(local, start, 12u, held_3);
+        }
+    }
+    if local < HD {
+        fast[start + HD * HD + local] = held_bias;
+    }
+    storageBarrier();
+}
+
+fn stepped(w: mat4x4<f32>, local: u32, row: u32, m: u32, h: f32) -> mat4x4<f32> {
+    return mat4x4(
+        fma(row_four(local, row, m), vec4(h), w[0]),
+        fma(row_four(local, row, m + 1u), vec4(h), w[1]),
+        fma(row_four(local, row, m + 2u), vec4(h), w[2]),
+        fma(row_four(local, row, m + 3u), vec4(h), w[3]),
+    );
+}
+
+// W −= factor Σ k_jᵀ h_j and b −= factor Σ h_j over the first m rows of k and of sh_z, which has h.
+fn take_rows(local: u32, m: u32, factor: f32) {
+    if local / HD < SHARES {
+        for (var j = 0u; j < m; j++) {
+            let h = -factor * sh_z[j * HD + local % HD];
+            let row = CHUNK + j;
+            held_0 = stepped(held_0, local, row, 0u, h);
+            if FOURS_A_SHARE > 4u {
+                held_1 = stepped(held_1, local, row, 4u, h);
+            }
+            if FOURS_A_SHARE > 8u {
+                held_2 = stepped(held_2, local, row, 8u, h);
+            }
+            if FOURS_A_SHARE > 12u {
+                held_3 = stepped(held_3, local, row, 12u, h);
+            }
+            held_bias += h;
+        }
+    }
+}
+
+// The end of a mini-batch, whose last m rows are at hand; `start` open ones came before them.
+fn commit(local: u32, m: u32, start: u32, open_start: u32) {
+    let factor = token_factor(MINI_BATCH - 1u);
+    var rows = m;
+    // One loop, for compilers to meet the products once.
+    for (var done = 0u; done < start + CHUNK; done += CHUNK) {
+        if done > 0u {
+            let first = done - CHUNK;
+            rows = min(CHUNK, start - first);
+            workgroupBarrier();
+            for (var e = local; e < rows * FOURS; e += 256u) {
+                let r = e / FOURS;
+                let d = e % FOURS;
+                let at = open_start + (first + r) * 2u * HD + 4u * d;
+                sh_rows[(CHUNK + r) * STRIDE + d] = open4(at);
+                set_z4(4u * e, open4(at + HD));
+            }
+            workgroupBarrier();
+        }
+        take_rows(local, rows, factor);
+    }
+}
+
+// sh_scores ← (1 + q_i·k_j) tok_i for the rows i at hand and the open rows j up to each, 0 for rows to come.
+fn find_scores(local: u32, m: u32, start: u32, open_start: u32) {
+    for (var e = local; e < CHUNK * (start + m); e += 256u) {
+        // Neighbours have the same open row.
+        let i = e % CHUNK;
+        let j = e / CHUNK;
+        var score = 0.0;
+        if i < m && j <= start + i {
+            score = 1.0;
+            for (var d = 0u; d < FOURS; d++) {
+                let q = sh_rows[i * STRIDE + d];
+                if j >= start {
+                    score += dot(q, sh_rows[(CHUNK + j - start) * STRIDE + d]);
+                } else {
+                    score += dot(q, open4(open_start + j * 2u * HD + 4u * d));
+                }
+            }
+            score *= token_factor(start + i);
+        }
+        sh_scores[e] = score;
+    }
+}
+
+// This invocation's share of Σ_j score_ij h_j for the rows at hand, four a column from FIRST on.
+fn seen_shares(local: u32, m: u32, start: u32, open_start: u32) -> mat4x4<f32> {
+    var sums = mat4x4<f32>();
+    if local / HD >= SHARES {
+        return sums;
+    }
+    for (var j = local / HD; j < start + m; j += SHARES) {
+        var h = 0.0;
+        if j >= start {
+            h = sh_z[(j - start) * HD + local % HD];
+        } else {
+            h = open[open_start + (j * 2u + 1u) * HD + local % HD];
+        }
+        sums = mat4x4(
+            fma(score_four(j, 0u), vec4(h), sums[0]),
+            fma(score_four(j, 1u), vec4(h), sums[1]),
+            fma(score_four(j, 2u), vec4(h), sums[2]),
+            fma(score_four(j, 3u), vec4(h), sums[3]),
+        );
+    }
+    return sums;
+}
+
+fn score_four(j: u32, column: u32) -> vec4<f32> {
+    if column < FIRST {
+        return vec4(0.0);
+    }
+    let at = j * CHUNK + 4u * (column - FIRST);
+    return vec4(sh_scores[at], sh_scores[at + 1u], sh_scores[at + 2u], sh_scores[at + 3u]);
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -30,88 +177,60 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
     let open_start = index * MINI_BATCH * 2u * HD;
     let position = step.sequence[sequence].position;
     let count = step.sequence[sequence].count;
-    let lane = local / HD;
-    let c = local % HD;
+    load_model(local, fast_start);
 
     var t = 0u;
     while t < count {
         let start = (position + t) % MINI_BATCH;
         let m = min(min(CHUNK, MINI_BATCH - start), count - t);
         let row = step.sequence[sequence].first_row + t;
-        for (var e = local; e < CHUNK * HD; e += 256u) {
-            let inside = e / HD < m;
-            let r = row + min(e / HD, m - 1u);
-            sh_q[e] = select(0.0, q_at(head, r, e % HD), inside);
-            sh_k[e] = select(0.0, k_at(head, r, e % HD), inside);
-        }
-        workgroupBarrier();
-
-        // k W and q W, each weight read once for all rows of the lane.
-        var zk = array<f32, ROWS_A_LANE>();
-        var zq = array<f32, ROWS_A_LANE>();
-        if lane < LANES {
-            for (var i = 0u; i < HD; i++) {
-                let w = fast[fast_start + i * HD + c];
-                for (var u = 0u; u < ROWS_A_LANE; u++) {
-                    let r = min(lane + u * LANES, CHUNK - 1u);
-                    zk[u] += sh_k[r * HD + i] * w;
-                    zq[u] += sh_q[r * HD + i] * w;
-                }
-            }
-            let b = fast[fast_start + HD * HD + c];
-            for (var u = 0u; u < ROWS_A_LANE; u++) {
-                let r = lane + u * LANES;
-                if r < CHUNK {
-                    sh_z[r * HD + c] = zk[u] + b;
-                }
-                zq[u] += b;
-            }
-        }
-        probe_before(local, head, row, m, t + MINI_BATCH - start <= count);
-        inner_gradient(local, head, row, m);
-        for (var e = local; e < m * HD; e += 256u) {
-            let at = open_start + (start + e / HD) * 2u * HD + e % HD;
-            open[at] = sh_k[e];
-            open[at + HD] = sh_z[e];
+        for (var e = local; e < CHUNK * FOURS; e += 256u) {
+            let r = e / FOURS;
+            let c = e % FOURS * 4u;
+            let from_row = row + min(r, m - 1u);
+            let inside = vec4(r < m);
+            let q = vec4(q_at(head, from_row, c), q_at(head, from_row, c + 1u), q_at(head, from_row, c + 2u), q_at(head, from_row, c + 3u));
+            let k = vec4(k_at(head, from_row, c), k_at(head, from_row, c + 1u), k_at(head, from_row, c + 2u), k_at(head, from_row, c + 3u));
+            sh_rows[r * STRIDE + c / 4u] = select(vec4(0.0), q, inside);
+            sh_rows[(CHUNK + r) * STRIDE + c / 4u] = select(vec4(0.0), k, inside);
         }
         storageBarrier();
         workgroupBarrier();
 
-        // The score of row i against open row j, 0 for rows to come.
-        let end = start + m;
-        for (var e = local; e < m * end; e += 256u) {
-            let i = e / end;
-            let j = e % end;
-            var score = 0.0;
-            if j <= start + i {
-                score = 1.0;
-                for (var d = 0u; d < HD; d++) {
-                    score += sh_q[i * HD + d] * open[open_start + j * 2u * HD + d];
+        find_scores(local, m, start, open_start);
+        let bias = held_bias;
+        let ends = start + m == MINI_BATCH;
+        // z and h from k, then the output from q: a loop, for compilers to meet the products once.
+        for (var second = 0u; second < 2u; second++) {
+            var shares = row_shares(local, select(CHUNK, 0u, second == 1u));
+            if second == 1u {
+                shares -= seen_shares(local, m, start, open_start);
+                if ends {
+                    commit(local, m, start, open_start);
                 }
-                score *= token_factor(start + i);
+                workgroupBarrier();
             }
-            sh_k[i * 64u + j] = score;
-        }
-        workgroupBarrier();
-        if lane < LANES {
-            for (var j = 0u; j < end; j++) {
-                let h = open[open_start + (j * 2u + 1u) * HD + c];
-                for (var u = 0u; u < ROWS_A_LANE; u++) {
-                    zq[u] -= sh_k[min(lane + u * LANES, m - 1u) * 64u + j] * h;
+            add_shares(local, shares, bias);
+            if second == 1u {
+                inner_output(local, head, row, m);
+            } else {
+                probe_before(local, head, row, m, t + MINI_BATCH - start <= count);
+                inner_gradient(local, head, row, m);
+                for (var e = local; e < m * HD; e += 256u) {
+                    let r = e / HD;
+                    // Else the same run writes over it.
+                    if MINI_BATCH > CHUNK || t + r + MINI_BATCH >= count {
+                        let at = open_start + (start + r) * 2u * HD + e % HD;
+                        open[at] = k_at(head, row + r, e % HD);
+                        open[at + HD] = sh_z[e];
+                    }
                 }
             }
-            for (var u = 0u; u < ROWS_A_LANE; u++) {
-                let r = lane + u * LANES;
-                if r < CHUNK {
-                    sh_z[r * HD + c] = zq[u];
-                }
-            }
-        }
-        inner_output(local, head, row, m);
-        if end == MINI_BATCH {
-            commit(local, fast_start, open_start);
-            probe_after(local, head, fast_start, row + m, min(t + m, MINI_BATCH));
         }
         t += m;
+        if ends && (probing() || t + MINI_BATCH > count) {
+            store_model(local, fast_start);
+            probe_after(local, head, fast_start, row + m, min(t, MINI_BATCH));
+        }
     }
 }

@@ -12,16 +12,15 @@
 //   window  [sequences, TAPS − 1, HEADS · HD]         read_write   of q and k, with ttt_filtered only
 //   probe   [tokens, 2 · HEADS]                       read_write   inner losses before and after, with probe_store only
 //
-// One workgroup of 256 a head and sequence.
+// One workgroup of 256 a head and sequence. 16 invocations read a row of W2, so that neighbours read what lies in one piece.
 
 var<workgroup> sh_q: array<f32, HD>;
 var<workgroup> sh_k: array<f32, HD>;
-var<workgroup> sh_wide: array<f32, 4u * HD>;
-// q W1 + b1, read with k W1 in one pass over W1.
-var<workgroup> sh_zq: array<f32, 4u * HD>;
-var<workgroup> sh_partial: array<f32, LANES * HD>;
-var<workgroup> sh_slope: array<f32, 4u * HD>;
-// Parts of products with four rows of W2.
+var<workgroup> sh_wide: array<f32, WIDE>;
+// q W1 + b1 without what the earlier rows of the mini-batch have taken off, read with k W1 in one pass over W1.
+var<workgroup> sh_zq: array<f32, WIDE>;
+var<workgroup> sh_slope: array<f32, WIDE>;
+// Parts of products with four rows of W2, or with four of its columns.
 var<workgroup> sh_parts: array<vec4<f32>, 256>;
 var<workgroup> sh_score: array<f32, 64>;
 
@@ -36,24 +35,104 @@ fn hidden4(r: u32, column: u32) -> vec4<f32> {
     return vec4(sh_wide[column], sh_wide[column + 1u], sh_wide[column + 2u], sh_wide[column + 3u]);
 }
 
-// sh_z ← sh_wide W2 + b2, W2's rows spread over the lanes.
-fn second_layer(local: u32, fast_start: u32) {
-    let lane = local / HD;
-    let c = local % HD;
-    if lane < LANES {
-        var sum = 0.0;
-        for (var i = lane; i < WIDE; i += LANES) {
-            sum += sh_wide[i] * fast[fast_start + W2 + i * HD + c];
+// W2 between its two uses, where heads are up to 64: an invocation's four rows of each 64, in four columns, by name, since an index that is only known at
+// run time would put them into memory.
+var<private> held_0: mat4x4<f32>;
+var<private> held_1: mat4x4<f32>;
+var<private> held_2: mat4x4<f32>;
+var<private> held_3: mat4x4<f32>;
+
+fn hold(first: u32, rows: mat4x4<f32>) {
+    switch first {
+        case 0u: {
+            held_0 = rows;
         }
-        sh_partial[local] = sum;
+        case 64u: {
+            held_1 = rows;
+        }
+        case 128u: {
+            held_2 = rows;
+        }
+        default: {
+            held_3 = rows;
+        }
+    }
+}
+
+// The rows of the 64 from `first` on: held, or read again.
+fn rows_again(local: u32, fast_start: u32, first: u32, c: u32) -> mat4x4<f32> {
+    if HD > 64u {
+        return second_rows(fast_start, first + local / 16u, c);
+    }
+    switch first {
+        case 0u: {
+            return held_0;
+        }
+        case 64u: {
+            return held_1;
+        }
+        case 128u: {
+            return held_2;
+        }
+        default: {
+            return held_3;
+        }
+    }
+}
+
+// Four rows of W2 where an invocation has them, 16 apart from `row` on, in the columns from c on; zero past the last column.
+fn second_rows(fast_start: u32, row: u32, c: u32) -> mat4x4<f32> {
+    if c >= HD {
+        return mat4x4<f32>();
+    }
+    let at = fast_start + W2 + min(row + vec4(0u, 16u, 32u, 48u), vec4(WIDE - 1u)) * HD + c;
+    return mat4x4(fast4(at.x), fast4(at.y), fast4(at.z), fast4(at.w));
+}
+
+fn step_at(c: u32) -> vec4<f32> {
+    let i = min(c, HD - 4u);
+    return vec4(sh_z[i], sh_z[i + 1u], sh_z[i + 2u], sh_z[i + 3u]);
+}
+
+// Elements of sh_wide for an invocation's four rows of the 64 from `first` on; zero past the last row.
+fn hidden_of_rows(local: u32, first: u32) -> vec4<f32> {
+    let r = first + local / 16u + vec4(0u, 16u, 32u, 48u);
+    let at = min(r, vec4(WIDE - 1u));
+    return select(vec4(0.0), vec4(sh_wide[at.x], sh_wide[at.y], sh_wide[at.z], sh_wide[at.w]), r < vec4(WIDE));
+}
+
+// sh_z[first .. first + 64] ← b2 + the parts of a product with W2, four columns an invocation, from 16 groups of rows.
+fn add_parts(local: u32, fast_start: u32, first: u32, parts: vec4<f32>) {
+    sh_parts[local] = parts;
+    workgroupBarrier();
+    let c = first + local;
+    if local < 64u && c < HD {
+        var z = fast[fast_start + B2 + c];
+        for (var l = 0u; l < 16u; l++) {
+            z += sh_parts[l * 16u + local / 4u][local % 4u];
+        }
+        sh_z[c] = z;
     }
     workgroupBarrier();
-    if local < HD {
-        var z = fast[fast_start + B2 + local];
-        for (var l = 0u; l < LANES; l++) {
-            z += sh_partial[l * HD + local];
+}
+
+// The scores (1 + a · b_j) tok_i of open rows j up to i, whose b begin at `b`, for an `a` of so many elements: 16 invocations a row. With q they are
+// those of the first layer, with the output's hidden row those of the second.
+fn score_rows(local: u32, open_start: u32, i: u32, second: bool) {
+    let factor = token_factor(i);
+    let width = select(HD, WIDE, second);
+    let b = open_start + select(0u, X2, second);
+    for (var first = 0u; first <= i; first += 16u) {
+        let j = min(first + local / 16u, i);
+        var sum = 0.0;
+        for (var d = local % 16u; d < width; d += 16u) {
+            let a = select(sh_q[min(d, HD - 1u)], sh_wide[d], second);
+            sum += a * open[b + j * ROW + d];
         }
-        sh_z[local] = z;
+        let score = (1.0 + row_sum(local, sum)) * factor;
+        if local % 16u == 0u {
+            sh_score[j] = score;
+        }
     }
     workgroupBarrier();
 }
@@ -74,7 +153,6 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         let i = (step.sequence[sequence].position + t) % MINI_BATCH;
         let row = step.sequence[sequence].first_row + t;
         let own = open_start + i * ROW;
-        let factor = token_factor(i);
         begin_row(local, head, sequence, t);
         if local < HD {
             sh_q[local] = q_at(head, row, local);
@@ -82,7 +160,9 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             sh_k[local] = k;
             open[own + local] = k;
         }
+        storageBarrier();
         workgroupBarrier();
+        score_rows(local, open_start, i, false);
         for (var column = local; column < WIDE; column += 256u) {
             var z1 = fast[fast_start + B1 + column];
             var zq = z1;
@@ -91,35 +171,65 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
                 z1 += sh_k[r] * w;
                 zq += sh_q[r] * w;
             }
+            for (var j = 0u; j < i; j++) {
+                zq -= sh_score[j] * open[open_start + j * ROW + H1 + column];
+            }
             sh_zq[column] = zq;
             sh_wide[column] = gelu(z1);
             open[own + X2 + column] = gelu(z1);
             sh_slope[column] = gelu_slope(z1);
         }
         workgroupBarrier();
-        second_layer(local, fast_start);
+        let c = 4u * (local % 16u);
+        var parts = vec4(0.0);
+        var parts_above = vec4(0.0);
+        for (var first = 0u; first < WIDE; first += 64u) {
+            let hidden = hidden_of_rows(local, first);
+            let rows = second_rows(fast_start, first + local / 16u, c);
+            parts += rows * hidden;
+            if HD > 64u {
+                parts_above += second_rows(fast_start, first + local / 16u, c + 64u) * hidden;
+            } else {
+                hold(first, rows);
+            }
+        }
+        add_parts(local, fast_start, 0u, parts);
+        if HD > 64u {
+            add_parts(local, fast_start, 64u, parts_above);
+        }
         probe_before(local, head, row, 1u, t + MINI_BATCH - i <= count);
         inner_gradient(local, head, row, 1u);
-        // h1, 16 invocations a row of W2, so that neighbours read what lies in one piece: four such rows, 16 apart, before their parts are added up.
+
+        // h1 and the output in one pass over W2, 64 rows at a time: the h1 of these rows complete q's hidden elements there, which the same rows then take to
+        // the output.
+        let own_score = sh_score[i];
+        parts = vec4(0.0);
+        parts_above = vec4(0.0);
         for (var first = 0u; first < WIDE; first += 64u) {
-            let r = min(first + local / 16u + vec4(0u, 16u, 32u, 48u), vec4(WIDE - 1u));
-            let at = fast_start + W2 + r * HD;
-            var parts = vec4(0.0);
-            for (var d = local % 16u; d < FOURS; d += 16u) {
-                let c = 4u * d;
-                let h2 = vec4(sh_z[c], sh_z[c + 1u], sh_z[c + 2u], sh_z[c + 3u]);
-                parts += vec4(dot(h2, fast4(at.x + c)), dot(h2, fast4(at.y + c)), dot(h2, fast4(at.z + c)), dot(h2, fast4(at.w + c)));
+            let rows = rows_again(local, fast_start, first, c);
+            var of_h1 = step_at(c) * rows;
+            var rows_above = mat4x4<f32>();
+            if HD > 64u {
+                rows_above = second_rows(fast_start, first + local / 16u, c + 64u);
+                of_h1 += step_at(c + 64u) * rows_above;
             }
-            sh_parts[local] = parts;
+            sh_parts[local] = of_h1;
             workgroupBarrier();
             if local < 64u && first + local < WIDE {
                 var sum = 0.0;
                 for (var l = 0u; l < 16u; l++) {
                     sum += sh_parts[local % 16u * 16u + l][local / 16u];
                 }
-                open[own + H1 + first + local] = sum * sh_slope[first + local];
+                let h1 = sum * sh_slope[first + local];
+                open[own + H1 + first + local] = h1;
+                sh_wide[first + local] = gelu(sh_zq[first + local] - own_score * h1);
             }
             workgroupBarrier();
+            let hidden = hidden_of_rows(local, first);
+            parts += rows * hidden;
+            if HD > 64u {
+                parts_above += rows_above * hidden;
+            }
         }
         if local < HD {
             open[own + H2 + local] = sh_z[local];
@@ -127,40 +237,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         storageBarrier();
         workgroupBarrier();
 
-        // Scores of the first layer, 16 invocations an open row.
-        for (var first = 0u; first <= i; first += 16u) {
-            let j = min(first + local / 16u, i);
-            var sum = 0.0;
-            for (var d = local % 16u; d < HD; d += 16u) {
-                sum += sh_q[d] * open[open_start + j * ROW + d];
-            }
-            let score = (1.0 + row_sum(local, sum)) * factor;
-            if local % 16u == 0u {
-                sh_score[j] = score;
-            }
+        add_parts(local, fast_start, 0u, parts);
+        if HD > 64u {
+            add_parts(local, fast_start, 64u, parts_above);
         }
-        workgroupBarrier();
-        for (var column = local; column < WIDE; column += 256u) {
-            var z = sh_zq[column];
-            for (var j = 0u; j <= i; j++) {
-                z -= sh_score[j] * open[open_start + j * ROW + H1 + column];
-            }
-            sh_wide[column] = gelu(z);
-        }
-        workgroupBarrier();
-        for (var first = 0u; first <= i; first += 16u) {
-            let j = min(first + local / 16u, i);
-            var sum = 0.0;
-            for (var d = local % 16u; d < WIDE; d += 16u) {
-                sum += sh_wide[d] * open[open_start + j * ROW + X2 + d];
-            }
-            let score = (1.0 + row_sum(local, sum)) * factor;
-            if local % 16u == 0u {
-                sh_score[j] = score;
-            }
-        }
-        workgroupBarrier();
-        second_layer(local, fast_start);
+        score_rows(local, open_start, i, true);
         if local < HD {
             for (var j = 0u; j <= i; j++) {
                 sh_z[local] -= sh_score[j] * open[open_start + j * ROW + H2 + local];

@@ -21,7 +21,7 @@ pub use launch::{Extent, Grid, Launch, Live};
 use rows::{cases_gated, elementwise, infer_gated, launch_gated, reference_gated, row_by_row, rowwise};
 pub(crate) use scan::MAX_STATE;
 pub use scan::StateSpace;
-pub use ttt::{Front, Geometry};
+pub use ttt::{Front, Geometry, Passes};
 
 pub use crate::vector::Matrix;
 

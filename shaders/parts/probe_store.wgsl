@@ -3,6 +3,10 @@
 
 @group(0) @binding(7) var<storage, read_write> probe: array<f32>;
 
+fn probing() -> bool {
+    return true;
+}
+
 // ½‖LN(z) − (v − k)‖² of this invocation's row of z, one of m.
 fn inner_loss(local: u32, head: u32, row: u32, m: u32) -> f32 {
     workgroupBarrier();

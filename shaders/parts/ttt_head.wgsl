@@ -11,9 +11,8 @@ override MINI_BATCH: u32;
 
 // Added to the variance of the inner norm; hard-coded in the published model.
 const INNER_EPS = 1e-6;
-// Invocations that share a column when a product's columns are spread over the workgroup, and the rows that each takes.
+// Invocations that share a column when a product's columns are spread over the workgroup.
 const LANES = 256u / HD;
-const ROWS_A_LANE = (CHUNK + LANES - 1u) / LANES;
 
 // Rows of z on their way through the norm.
 var<workgroup> sh_z: array<f32, CHUNK * HD>;

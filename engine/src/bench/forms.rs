@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::exec::{Program, States};
 use crate::kernels::ttt_linear::TttLinear;
 use crate::kernels::ttt_mlp::TttMlp;
-use crate::kernels::{Case, CaseInput, Cost, Fill, Geometry, Op};
+use crate::kernels::{Case, CaseInput, Cost, Fill, Geometry, Op, Passes};
 use crate::step::{Sequence, Step};
 use crate::tensor::{DType, Desc};
 use crate::verify;
@@ -78,19 +78,23 @@ impl Layer {
         Case::new("", self.op(), tokens, inputs).bound(1e-3)
     }
 
-    /// Bytes of state that is moved for a token by a kernel that takes `chunk` rows at a time: the fast weights as often as it passes through them, and at the end of a mini-batch
-    /// back and forth; each open row once when it is made, once for every later pass over the mini-batch, and once at its end.
-    fn state_moved(&self, chunk: usize) -> f64 {
+    /// Bytes of state that is moved for a token of a run of so many, by a kernel that takes `chunk` rows at a time. Fast weights that stay on chip are read and
+    /// written once a run, with them the open rows if a chunk has a mini-batch whole. Else the fast weights move as often as the kernel passes through
+    /// them, and back and forth at the end of a mini-batch; each open row once when it is made, once for every later pass over the mini-batch, and once at its end.
+    fn state_moved(&self, chunk: usize, tokens: usize) -> f64 {
         let b = self.geometry.mini_batch;
         let passes = match self.family {
-            Family::TttMlp => TttMlp::passes(chunk == 1),
+            Family::TttMlp => TttMlp::passes(&self.geometry, chunk == 1),
             _ => TttLinear::passes(chunk == 1),
         };
-        let chunks = b.div_ceil(chunk) as f64;
-        let (fast, row) = self.lengths();
-        let fast = (passes * chunks + 2.0) / b as f64 * fast as f64;
-        let open = (2.0 + (chunks + 1.0) / 2.0) * row as f64;
-        4.0 * self.geometry.heads as f64 * (fast + open)
+        let (chunks, tokens) = (b.div_ceil(chunk) as f64, tokens as f64);
+        let (fast, open) = match passes {
+            Passes::Held if chunk >= b => (2.0 / tokens, b as f64 / tokens),
+            Passes::Held => (2.0 / tokens, 1.0 + (chunks + 1.0) / 2.0),
+            Passes::Streamed(passes) => ((passes * chunks + 2.0) / b as f64, 2.0 + (chunks + 1.0) / 2.0),
+        };
+        let (of_model, of_row) = self.lengths();
+        4.0 * self.geometry.heads as f64 * (fast * of_model as f64 + open * of_row as f64)
     }
 
     fn work(&self, chunk: usize, tokens: usize, cost: Cost, operands: f64) -> Work {
@@ -100,7 +104,7 @@ impl Layer {
             context: 0.0,
             operations: cost.operations,
             least: cost.least,
-            moved: self.state_moved(chunk) * tokens as f64,
+            moved: self.state_moved(chunk, tokens) * tokens as f64,
             state: (4 * self.geometry.heads * (fast + self.geometry.mini_batch * row)) as f64,
             working_set: operands,
         }

@@ -8,9 +8,11 @@ use crate::vector::{View, mean_and_variance};
 
 mod cases;
 mod front;
+mod work;
 
 pub(super) use cases::cases;
 pub use front::Front;
+pub use work::Passes;
 
 /// Heads of a TTT layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,20 +312,6 @@ impl Geometry {
         }
     }
 
-    /// Rounds of the loops over a run's tokens: `a_chunk` for each group of up to `chunk` tokens of one mini-batch, and
-    /// `a_commit` for each mini-batch; with a probe `a_model` for each group.
-    pub(super) fn rounds(&self, io: &Io, chunk: usize, a_chunk: usize, a_commit: usize, a_model: Option<usize>) -> usize {
-        let (tokens, b) = (io.inputs[0].desc.rows(), self.mini_batch);
-        // A run may begin and end within a mini-batch.
-        let chunks = tokens.min((tokens / b + 2) * b.div_ceil(chunk));
-        // The norms of the rows: loops over a head, and sums over 16 invocations.
-        let (over_head, sum) = (self.head_dim.div_ceil(16) + 1, 5);
-        let norms = 6 * over_head + 5 * sum;
-        // A probe takes the norm of z twice more.
-        let probe = a_model.map_or(0, |a_model| 2 + a_model + 6 * (over_head + sum));
-        1 + chunks * (1 + a_chunk + norms + probe) + (tokens / b + 1) * a_commit
-    }
-
     /// Whether a run with room for so many tokens of so many sequences goes row by row.
     pub(crate) fn few(&self, tokens: usize, sequences: usize) -> bool {
         tokens / sequences < 4 || self.mini_batch < 4
@@ -333,34 +321,6 @@ impl Geometry {
     pub(super) fn prefer_rows(&self, io: &Io, dual: Launch, rows: Launch) -> Vec<Launch> {
         let sequences = io.outputs[1].desc.rows() / self.heads;
         if self.few(io.inputs[0].desc.rows(), sequences) { vec![rows, dual] } else { vec![dual, rows] }
-    }
-
-    /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model. `passes` says how often the
-    /// fast weights are read for a mini-batch, or for a token where a run goes row by row.
-    pub(super) fn cost(
-        &self,
-        io: &Io,
-        operations: f64,
-        passes: fn(bool) -> f64,
-        probe: Option<f64>,
-        front: Option<&Front>,
-    ) -> Cost {
-        let operations = operations + probe.unwrap_or(0.0);
-        let tokens = io.inputs[0].desc.rows() as f64;
-        let mut cost = Cost::streaming(io, tokens * self.heads as f64 * operations);
-        for state in &io.outputs[1..3] {
-            cost = cost.and_read(state);
-        }
-        // The fast weights are streamed once and back for the update, and once more for a probe. Runs of fewer tokens have an update now and then.
-        let sequences = io.outputs[1].desc.rows() / self.heads;
-        let few = self.few(io.inputs[0].desc.rows(), sequences);
-        let mini_batches = tokens / (sequences * self.mini_batch) as f64;
-        let reads = if few { tokens / sequences as f64 } else { mini_batches.ceil() };
-        let probes = if probe.is_some() { mini_batches.ceil() } else { 0.0 };
-        let fast = (io.outputs[1].desc.len() * 4) as f64;
-        cost.moved += fast * (reads * passes(few) + 2.0 * mini_batches + probes - 2.0);
-        cost.least -= fast * (1.0 - mini_batches.min(1.0));
-        if let Some(front) = front { front.cost(cost, self, io) } else { cost }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The TTT-Linear layer: each head's hidden state is a linear model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Front, Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Front, Geometry, Head, Passes, Probe, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, product};
 
@@ -40,9 +40,20 @@ impl TttLinear {
         2 * g.head_dim
     }
 
-    /// How often the fast weights are read for a mini-batch, or row by row for a token, its commit apart: for k and q together.
-    pub fn passes(_by_rows: bool) -> f64 {
-        1.0
+    /// Mini-batches have the fast weights in registers, rows read them for k and q together.
+    pub fn passes(by_rows: bool) -> Passes {
+        if by_rows { Passes::Streamed(1.0) } else { Passes::Held }
+    }
+
+    /// Rounds of loops for a row where the form goes row by row, and for a commit.
+    fn row_rounds(&self) -> (usize, usize) {
+        let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
+        // Two sums over the filters' rows.
+        let filters = self.front.as_ref().and_then(|front| front.taps).map_or(0, |taps| 2 * taps);
+        let lanes = 256 / hd;
+        let scores = looped(b.div_ceil(16), looped(hd.div_ceil(16), 0) + looped(4, 0));
+        let a_row = looped(hd.div_ceil(lanes), 0) + looped(lanes, 0) + scores + looped(b, 0);
+        (a_row + filters, looped(hd.div_ceil(4 * lanes), looped(b, 0) + looped(4, 0)) + looped(b, 0))
     }
 
     /// One head over the tokens of one sequence.
@@ -106,6 +117,46 @@ impl TttLinear {
     }
 }
 
+/// What a workgroup of the dual form has at a time.
+struct Tile {
+    /// Rows.
+    chunk: usize,
+    /// Groups of four between rows of q and k, which keep neighbours out of each other's banks.
+    pad: usize,
+}
+
+impl Tile {
+    /// The largest that the workgroup memory has room for.
+    fn new(g: &Geometry, caps: &Caps) -> Tile {
+        let sums = 256 * 8;
+        // Rows of q and k, of z, and scores.
+        let bytes = |t: &Tile| t.chunk * (2 * (g.head_dim + 4 * t.pad) + g.head_dim + Tile::open(g)) * 4 + sums;
+        let fits = |t: &Tile| bytes(t) <= caps.workgroup_bytes as usize;
+        let larger = [(16, 1), (16, 0), (8, 1)].map(|(chunk, pad)| Tile { chunk, pad });
+        larger.into_iter().find(fits).unwrap_or(Tile { chunk: 8, pad: 0 })
+    }
+
+    /// Open rows that there is room for.
+    fn open(g: &Geometry) -> usize {
+        g.mini_batch.next_multiple_of(16)
+    }
+
+    /// Rounds of loops for a chunk, and for a commit.
+    fn rounds(&self, g: &Geometry) -> (usize, usize) {
+        let Geometry { head_dim: hd, mini_batch: b, .. } = *g;
+        let fours = hd / 4;
+        let of_rows = |rows: usize| looped((rows * fours).div_ceil(256), 0);
+        let shares = (256 / hd).min(fours).min(4);
+        let add_shares = looped(shares, looped(self.chunk / 4, 0));
+        let a_chunk = of_rows(self.chunk)
+            + looped((self.chunk * b).div_ceil(256), looped(fours, 0))
+            + 2 * (looped(self.chunk / 4, 0) + add_shares)
+            + looped((self.chunk * hd).div_ceil(256), 0)
+            + looped(b.div_ceil(shares), 0);
+        (a_chunk, looped(self.chunk, 0) + looped(b.div_ceil(self.chunk), of_rows(self.chunk) + looped(self.chunk, 0)))
+    }
+}
+
 impl Kernel for TttLinear {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
         self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe, self.front.as_ref())
@@ -124,25 +175,23 @@ impl Kernel for TttLinear {
         input == 0 || (self.front.is_none() && input <= 2)
     }
 
-    fn variants(&self, io: &Io, _: &Caps) -> Vec<Launch> {
-        // Tiles of q, of k (then scores) and of z rows share 16 KiB: 16 rows up to heads of 64, 8 above.
-        let chunk = if self.geometry.head_dim <= 64 { 16 } else { 8 };
-        let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
-        let (lanes, commit) = (256 / hd, (hd * hd / 1024 + 1) * (b + 5) + b);
-        let a_chunk = 3 * (chunk * hd / 256 + 1) + hd + (chunk * b / 256 + 1) * (hd + 1) + b;
-        let a_row = hd / lanes + lanes + (b / 16 + 1) * (hd / 16 + 7) + b;
-        let launch = |file, chunk, a_chunk| {
-            let a_model = self.probe.then_some((chunk * hd / 256 + 1) * (hd + 1));
+    fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
+        let launch = |file, chunk: usize, a_chunk, commit| {
+            let Geometry { head_dim: hd, .. } = self.geometry;
+            let a_model = self.probe.then_some(looped((chunk * hd).div_ceil(256), looped(hd, 0)));
             let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_linear_model"), self.front.as_ref());
-            launch.part("state_scalar").part("ttt_linear_commit").rounds(self.geometry.rounds(io, chunk, a_chunk, commit, a_model))
+            launch.part("state_scalar").rounds(self.geometry.rounds(io, chunk, a_chunk, commit, a_model))
         };
-        // Two sums over the filters' rows.
-        let filters = self.front.as_ref().and_then(|front| front.taps).map_or(0, |taps| 2 * taps);
-        let rows = launch("ttt_linear_rows", 1, a_row + filters);
+        let (a_row, commit) = self.row_rounds();
+        let rows = launch("ttt_linear_rows", 1, a_row, commit).part("ttt_linear_commit");
         if self.front.is_some() {
             return vec![rows];
         }
-        self.geometry.prefer_rows(io, launch("ttt_linear", chunk, a_chunk), rows)
+        let tile = Tile::new(&self.geometry, caps);
+        let (a_chunk, commit) = tile.rounds(&self.geometry);
+        let dual = launch("ttt_linear", tile.chunk, a_chunk, commit).part("ttt_linear_held");
+        let dual = dual.constant("PAD", tile.pad).constant("OPEN", Tile::open(&self.geometry));
+        self.geometry.prefer_rows(io, dual, rows)
     }
 
     fn reference(&self, args: &mut Args<'_>) {

@@ -1,7 +1,7 @@
 //! The TTT-MLP layer: each head's hidden state is a two-layer model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Front, Geometry, Head, Probe, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Front, Geometry, Head, Passes, Probe, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, gelus, product, times_gelu_slope};
 
@@ -37,11 +37,14 @@ impl TttMlp {
         10 * g.head_dim
     }
 
-    /// How often the fast weights are read for a mini-batch, or row by row for a token, its commit apart: of the two halves W1 for k and for q (row by row in
-    /// one pass), W2 for z2, h1 and the output.
-    pub fn passes(by_rows: bool) -> f64 {
-        let first = if by_rows { 1.0 } else { 2.0 };
-        0.5 * (first + 3.0)
+    /// Of the two halves of the fast weights a mini-batch reads W1 for k and for q, W2 for z2, h1 and the output; a row each of them once, but W2 twice
+    /// where that is too large to stay in registers.
+    pub fn passes(g: &Geometry, by_rows: bool) -> Passes {
+        Passes::Streamed(match by_rows {
+            true if g.head_dim <= 64 => 1.0,
+            true => 0.5 * (1.0 + 2.0),
+            false => 0.5 * (2.0 + 3.0),
+        })
     }
 
     /// One head over the tokens of one sequence.
@@ -160,7 +163,7 @@ impl Kernel for TttMlp {
         // A tile of rows of 4hd and three of hd fill 16 KiB, or 32 with room between the rows.
         let large = caps.workgroup_bytes >= 32 << 10;
         let chunk = if hd <= 64 { 8 } else { 4 } << usize::from(large);
-        let (wide, lanes, fours) = (4 * hd, 256 / hd, hd / 4);
+        let (wide, fours) = (4 * hd, hd / 4);
         let commit = 2 * looped((fours * hd).div_ceil(256), looped(b, 0)) + 2 * looped(b, 0);
         // Blocks of hidden rows, groups of four of narrow ones, and blocks of scores that an invocation has.
         let (hidden, narrow) = ((chunk / 4 * hd).div_ceil(256), (chunk * fours).div_ceil(256));
@@ -175,12 +178,13 @@ impl Kernel for TttMlp {
             + scores(fours)
             + scores(hd);
         let columns = wide.div_ceil(256);
-        let a_row = looped(columns, looped(hd, 0))
-            + looped(wide.div_ceil(64), looped(fours.div_ceil(16), 0) + looped(16, 0))
-            + looped(columns, looped(b, 0))
-            + 2 * (looped(wide.div_ceil(lanes), 0) + looped(lanes, 0))
-            + looped(b.div_ceil(16), looped(hd.div_ceil(16), 0) + looped(4, 0))
-            + looped(b.div_ceil(16), looped(wide.div_ceil(16), 0) + looped(4, 0))
+        let scores_of_row = |width: usize| looped(b.div_ceil(16), looped(width.div_ceil(16), 0) + looped(4, 0));
+        let a_row = scores_of_row(hd)
+            + looped(columns, looped(hd, 0) + looped(b, 0))
+            + looped(wide.div_ceil(64), 0)
+            + looped(wide.div_ceil(64), looped(16, 0))
+            + 4 * looped(16, 0)
+            + scores_of_row(wide)
             + looped(b, 0);
         let launch = |file, chunk, a_chunk| {
             let of_model = |items: usize| looped(items.div_ceil(256), looped(hd, 0));
@@ -209,7 +213,7 @@ impl Kernel for TttMlp {
         let hd = self.geometry.head_dim as f64;
         // k W1, x2 W2, h2 W2ᵀ, q W1, x̄2 W2 and two rank-b updates; the sums over rows for half of the mini-batch.
         let operations = 56.0 * hd * hd + 10.0 * hd * self.geometry.mini_batch as f64;
-        self.geometry.cost(io, operations, Self::passes, self.probe.then_some(16.0 * hd * hd), self.front.as_ref())
+        self.geometry.cost(io, operations, |by_rows| Self::passes(&self.geometry, by_rows), self.probe.then_some(16.0 * hd * hd), self.front.as_ref())
     }
 }
 
