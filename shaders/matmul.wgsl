@@ -23,7 +23,7 @@ const ROWS_TILE = 32u * ROW_BLOCKS;
 const COLUMNS_TILE = 64u;
 
 var<workgroup> sh_x: array<vec4<f32>, DEPTH * ROWS_TILE>;
-var<workgroup> sh_w: array<vec4<f32>, DEPTH * COLUMNS_TILE>;
+var<workgroup> sh_w: array<Tile, DEPTH * COLUMNS_TILE>;
 
 // Four rows of the tile, from `at` on with 8 between them, as the rows of a matrix.
 fn rows_at(at: u32) -> mat4x4<f32> {
@@ -32,7 +32,7 @@ fn rows_at(at: u32) -> mat4x4<f32> {
 
 // Four columns of y, which are rows of w, likewise, as columns.
 fn columns_at(at: u32) -> mat4x4<f32> {
-    return mat4x4(sh_w[at], sh_w[at + 8u], sh_w[at + 16u], sh_w[at + 24u]);
+    return mat4x4(untiled(sh_w[at]), untiled(sh_w[at + 8u]), untiled(sh_w[at + 16u]), untiled(sh_w[at + 24u]));
 }
 
 @compute @workgroup_size(8, 8)
@@ -68,7 +68,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
             if column < part.count && at < K {
                 value = weight4(column, at);
             }
-            sh_w[(i % DEPTH) * COLUMNS_TILE + i / DEPTH] = value;
+            sh_w[(i % DEPTH) * COLUMNS_TILE + i / DEPTH] = tiled(value);
         }
         workgroupBarrier();
         for (var d = 0u; d < DEPTH; d++) {

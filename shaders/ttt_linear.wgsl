@@ -22,8 +22,9 @@ fn model_at(at: u32) -> f32 {
 }
 
 fn store_four(local: u32, start: u32, m: u32, four: vec4<f32>) {
-    if held(local, m) {
-        let at = held_place(local, start, m);
+    let row = held_row(local, m);
+    if row < HD {
+        let at = start + row * HD + local % HD;
         fast[at] = four.x;
         fast[at + HD] = four.y;
         fast[at + 2u * HD] = four.z;
@@ -42,13 +43,13 @@ fn store(local: u32, start: u32, m: u32, w: mat4x4<f32>) {
 fn store_model(local: u32, start: u32) {
     if local / HD < SHARES {
         store(local, start, 0u, held_0);
-        if FOURS_A_SHARE > 4u {
+        if HELD > 1u {
             store(local, start, 4u, held_1);
         }
-        if FOURS_A_SHARE > 8u {
+        if HELD > 2u {
             store(local, start, 8u, held_2);
         }
-        if FOURS_A_SHARE > 12u {
+        if HELD > 3u {
             store(local, start, 12u, held_3);
         }
     }
@@ -58,13 +59,8 @@ fn store_model(local: u32, start: u32) {
     storageBarrier();
 }
 
-fn stepped(w: mat4x4<f32>, local: u32, row: u32, m: u32, h: f32) -> mat4x4<f32> {
-    return mat4x4(
-        fma(row_four(local, row, m), vec4(h), w[0]),
-        fma(row_four(local, row, m + 1u), vec4(h), w[1]),
-        fma(row_four(local, row, m + 2u), vec4(h), w[2]),
-        fma(row_four(local, row, m + 3u), vec4(h), w[3]),
-    );
+fn stepped(w: mat4x4<f32>, x: mat4x4<f32>, h: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(fma(x[0], h, w[0]), fma(x[1], h, w[1]), fma(x[2], h, w[2]), fma(x[3], h, w[3]));
 }
 
 // W −= factor Σ k_jᵀ h_j and b −= factor Σ h_j over the first m rows of k and of sh_z, which has h.
@@ -72,16 +68,16 @@ fn take_rows(local: u32, m: u32, factor: f32) {
     if local / HD < SHARES {
         for (var j = 0u; j < m; j++) {
             let h = -factor * sh_z[j * HD + local % HD];
-            let row = CHUNK + j;
-            held_0 = stepped(held_0, local, row, 0u, h);
-            if FOURS_A_SHARE > 4u {
-                held_1 = stepped(held_1, local, row, 4u, h);
+            let at = (CHUNK + j) * STRIDE + local / HD * HELD;
+            held_0 = stepped(held_0, sh_rows[at], vec4(h));
+            if HELD > 1u {
+                held_1 = stepped(held_1, sh_rows[at + 1u], vec4(h));
             }
-            if FOURS_A_SHARE > 8u {
-                held_2 = stepped(held_2, local, row, 8u, h);
+            if HELD > 2u {
+                held_2 = stepped(held_2, sh_rows[at + 2u], vec4(h));
             }
-            if FOURS_A_SHARE > 12u {
-                held_3 = stepped(held_3, local, row, 12u, h);
+            if HELD > 3u {
+                held_3 = stepped(held_3, sh_rows[at + 3u], vec4(h));
             }
             held_bias += h;
         }
@@ -102,13 +98,30 @@ fn commit(local: u32, m: u32, start: u32, open_start: u32) {
                 let r = e / FOURS;
                 let d = e % FOURS;
                 let at = open_start + (first + r) * 2u * HD + 4u * d;
-                sh_rows[(CHUNK + r) * STRIDE + d] = open4(at);
+                sh_rows[(CHUNK + r) * STRIDE + d / 4u][d % 4u] = open4(at);
                 set_z4(4u * e, open4(at + HD));
             }
             workgroupBarrier();
         }
         take_rows(local, rows, factor);
     }
+}
+
+// Four parts of q_i·k_j, for row i at hand and open row j. Each row from a place of its own on, so that neighbours are in different banks.
+fn score_sums(i: u32, j: u32, start: u32, open_start: u32) -> vec4<f32> {
+    var sums = vec4(0.0);
+    if j >= start {
+        for (var s = 0u; s < STRIDE; s++) {
+            let d = (s + i) % STRIDE;
+            sums = fused_sums(sums, sh_rows[i * STRIDE + d], sh_rows[(CHUNK + j - start) * STRIDE + d]);
+        }
+    } else {
+        let at = open_start + j * 2u * HD;
+        for (var d = 0u; d < FOURS; d++) {
+            sums = fma(sh_rows[i * STRIDE + d / 4u][d % 4u], open4(at + 4u * d), sums);
+        }
+    }
+    return sums;
 }
 
 // sh_scores ← (1 + q_i·k_j) tok_i for the rows i at hand and the open rows j up to each, 0 for rows to come.
@@ -119,16 +132,8 @@ fn find_scores(local: u32, m: u32, start: u32, open_start: u32) {
         let j = e / CHUNK;
         var score = 0.0;
         if i < m && j <= start + i {
-            score = 1.0;
-            for (var d = 0u; d < FOURS; d++) {
-                let q = sh_rows[i * STRIDE + d];
-                if j >= start {
-                    score += dot(q, sh_rows[(CHUNK + j - start) * STRIDE + d]);
-                } else {
-                    score += dot(q, open4(open_start + j * 2u * HD + 4u * d));
-                }
-            }
-            score *= token_factor(start + i);
+            let sums = score_sums(i, j, start, open_start);
+            score = (1.0 + (sums.x + sums.y) + (sums.z + sums.w)) * token_factor(start + i);
         }
         sh_scores[e] = score;
     }
@@ -184,15 +189,16 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         let start = (position + t) % MINI_BATCH;
         let m = min(min(CHUNK, MINI_BATCH - start), count - t);
         let row = step.sequence[sequence].first_row + t;
-        for (var e = local; e < CHUNK * FOURS; e += 256u) {
-            let r = e / FOURS;
-            let c = e % FOURS * 4u;
+        for (var e = local; e < CHUNK * STRIDE * 4u; e += 256u) {
+            let r = e / (STRIDE * 4u);
+            let d = e % (STRIDE * 4u);
             let from_row = row + min(r, m - 1u);
-            let inside = vec4(r < m);
+            let c = 4u * min(d, FOURS - 1u);
+            let inside = vec4(r < m && d < FOURS);
             let q = vec4(q_at(head, from_row, c), q_at(head, from_row, c + 1u), q_at(head, from_row, c + 2u), q_at(head, from_row, c + 3u));
             let k = vec4(k_at(head, from_row, c), k_at(head, from_row, c + 1u), k_at(head, from_row, c + 2u), k_at(head, from_row, c + 3u));
-            sh_rows[r * STRIDE + c / 4u] = select(vec4(0.0), q, inside);
-            sh_rows[(CHUNK + r) * STRIDE + c / 4u] = select(vec4(0.0), k, inside);
+            sh_rows[r * STRIDE + d / 4u][d % 4u] = select(vec4(0.0), q, inside);
+            sh_rows[(CHUNK + r) * STRIDE + d / 4u][d % 4u] = select(vec4(0.0), k, inside);
         }
         storageBarrier();
         workgroupBarrier();

@@ -1,18 +1,18 @@
-// The inner model of TTT-Linear in registers, for heads of up to 128. SHARES invocations share a column of W; each has so many groups of four of its
-// rows, in four matrices by name: an index that is only known at run time would put them into memory.
+// The inner model of TTT-Linear in registers, for heads of up to 128. SHARES invocations share a column of W; each has up to four times 16 of its rows, in
+// matrices by name: an index that is only known at run time would put them into memory. Rows of q and k lie in matrices, too, so that one index
+// finds 16 elements. What is beyond the head is zero.
 
 const FOURS = HD / 4u;
-const SHARES = min(min(LANES, FOURS), 4u);
-const FOURS_A_SHARE = (FOURS + SHARES - 1u) / SHARES;
-// Whether the shares are all alike and fill their matrices.
-const EVEN = SHARES * FOURS_A_SHARE == FOURS && FOURS_A_SHARE % 4u == 0u;
-// PAD groups of four between rows keep neighbours out of each other's banks, where workgroup memory allows.
-const STRIDE = FOURS + PAD;
+const SIXTEENS = (HD + 15u) / 16u;
+const SHARES = min(min(LANES, SIXTEENS), 4u);
+// Sixteens of an invocation, and of a row.
+const HELD = (SIXTEENS + SHARES - 1u) / SHARES;
+const STRIDE = SHARES * HELD;
 // The first column of a matrix that has CHUNK rows' results, four a column.
 const FIRST = 4u - CHUNK / 4u;
 
 // CHUNK rows of q, then as many of k.
-var<workgroup> sh_rows: array<vec4<f32>, 2u * CHUNK * STRIDE>;
+var<workgroup> sh_rows: array<mat4x4<f32>, 2u * CHUNK * STRIDE>;
 
 var<private> held_0: mat4x4<f32>;
 var<private> held_1: mat4x4<f32>;
@@ -20,20 +20,17 @@ var<private> held_2: mat4x4<f32>;
 var<private> held_3: mat4x4<f32>;
 var<private> held_bias: f32;
 
-// Whether group m of four of an invocation that has a share is one of W's.
-fn held(local: u32, m: u32) -> bool {
-    return EVEN || (m < FOURS_A_SHARE && local / HD * FOURS_A_SHARE + m < FOURS);
-}
-
-fn held_place(local: u32, start: u32, m: u32) -> u32 {
-    return start + (local / HD * FOURS_A_SHARE + m) * 4u * HD + local % HD;
+// The first row of group m of four of an invocation, if W has it.
+fn held_row(local: u32, m: u32) -> u32 {
+    return local / HD * HELD * 16u + 4u * m;
 }
 
 fn loaded_four(local: u32, start: u32, m: u32) -> vec4<f32> {
-    if !held(local, m) {
+    let row = held_row(local, m);
+    if row >= HD {
         return vec4(0.0);
     }
-    let at = held_place(local, start, m);
+    let at = start + row * HD + local % HD;
     return vec4(model_at(at), model_at(at + HD), model_at(at + 2u * HD), model_at(at + 3u * HD));
 }
 
@@ -50,44 +47,35 @@ fn loaded(local: u32, start: u32, m: u32) -> mat4x4<f32> {
 fn load_model(local: u32, start: u32) {
     if local / HD < SHARES {
         held_0 = loaded(local, start, 0u);
-        if FOURS_A_SHARE > 4u {
+        if HELD > 1u {
             held_1 = loaded(local, start, 4u);
         }
-        if FOURS_A_SHARE > 8u {
+        if HELD > 2u {
             held_2 = loaded(local, start, 8u);
         }
-        if FOURS_A_SHARE > 12u {
+        if HELD > 3u {
             held_3 = loaded(local, start, 12u);
         }
         held_bias = model_at(start + HD * HD + local % HD);
     }
 }
 
-// Group m of four of this invocation's share of a row in sh_rows; zero where there is none.
-fn row_four(local: u32, row: u32, m: u32) -> vec4<f32> {
-    let at = row * STRIDE + local / HD * FOURS_A_SHARE + m;
-    if EVEN {
-        return sh_rows[at];
-    }
-    return select(vec4(0.0), sh_rows[min(at, row * STRIDE + FOURS - 1u)], held(local, m));
-}
-
-fn fused_fours(sums: vec4<f32>, w: mat4x4<f32>, local: u32, row: u32, m: u32) -> vec4<f32> {
-    let first = fma(row_four(local, row, m + 1u), w[1], fma(row_four(local, row, m), w[0], sums));
-    return fma(row_four(local, row, m + 3u), w[3], fma(row_four(local, row, m + 2u), w[2], first));
+fn fused_sums(sums: vec4<f32>, w: mat4x4<f32>, x: mat4x4<f32>) -> vec4<f32> {
+    return fma(x[3], w[3], fma(x[2], w[2], fma(x[1], w[1], fma(x[0], w[0], sums))));
 }
 
 // This invocation's share of the product of a row with its column of W.
 fn row_share(local: u32, row: u32) -> f32 {
-    var sums = fused_fours(vec4(0.0), held_0, local, row, 0u);
-    if FOURS_A_SHARE > 4u {
-        sums = fused_fours(sums, held_1, local, row, 4u);
+    let at = row * STRIDE + local / HD * HELD;
+    var sums = fused_sums(vec4(0.0), held_0, sh_rows[at]);
+    if HELD > 1u {
+        sums = fused_sums(sums, held_1, sh_rows[at + 1u]);
     }
-    if FOURS_A_SHARE > 8u {
-        sums = fused_fours(sums, held_2, local, row, 8u);
+    if HELD > 2u {
+        sums = fused_sums(sums, held_2, sh_rows[at + 2u]);
     }
-    if FOURS_A_SHARE > 12u {
-        sums = fused_fours(sums, held_3, local, row, 12u);
+    if HELD > 3u {
+        sums = fused_sums(sums, held_3, sh_rows[at + 3u]);
     }
     return (sums.x + sums.y) + (sums.z + sums.w);
 }

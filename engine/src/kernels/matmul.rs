@@ -80,8 +80,10 @@ impl Matmul {
             .size("X_OFFSET", x.offset)
     }
 
-    fn tile(&self, io: &Io, row_blocks: usize) -> Launch {
-        self.launch(io, "matmul", ROWS * row_blocks, COLUMNS).constant("ROW_BLOCKS", row_blocks)
+    /// Tiles of so many blocks of rows, their weights in f32 or f16.
+    fn tile(&self, io: &Io, row_blocks: usize, half: bool) -> Launch {
+        let launch = self.launch(io, "matmul", ROWS * row_blocks, COLUMNS).constant("ROW_BLOCKS", row_blocks);
+        if half { launch.part("tile_f16").enable("f16") } else { launch.part("tile_f32") }
     }
 
     /// So many quads lie below each other: the more, the fewer weights are read; the fewer, the fewer rows are computed for a short prompt.
@@ -110,12 +112,16 @@ impl Kernel for Matmul {
     }
 
     fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
-        let blocks = (1..=most_blocks(io.inputs[0].desc.rows())).rev();
-        let mut variants: Vec<_> = blocks.map(|row_blocks| self.tile(io, row_blocks)).collect();
+        let (most, x, w) = (most_blocks(io.inputs[0].desc.rows()), &io.inputs[0], &io.inputs[1]);
+        let mut variants: Vec<_> = (1..=most).rev().map(|row_blocks| self.tile(io, row_blocks, false)).collect();
+        // Not the first choice where nothing is known: GPUs differ in what widening costs.
+        if caps.shader_f16 && w.desc.dtype == DType::F16 {
+            variants.push(self.tile(io, most, true));
+        }
         if caps.narrow() {
             variants.insert(0, self.quads(io, 1));
         } else if caps.subgroups.is_some() {
-            let down = io.inputs[0].desc.rows().div_ceil(QUAD).next_power_of_two().min(QUADS.isqrt());
+            let down = x.desc.rows().div_ceil(QUAD).next_power_of_two().min(QUADS.isqrt());
             variants.push(self.quads(io, down));
         }
         variants

@@ -8,10 +8,12 @@ use crate::vector::{View, mean_and_variance};
 
 mod cases;
 mod front;
+mod tile;
 mod work;
 
 pub(super) use cases::cases;
 pub use front::Front;
+pub(super) use tile::Tile;
 pub use work::Passes;
 
 /// Heads of a TTT layer.

@@ -1,7 +1,7 @@
 //! The TTT-Linear layer: each head's hidden state is a linear model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Front, Geometry, Head, Passes, Probe, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Front, Geometry, Head, Passes, Probe, Tile, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, product};
 
@@ -54,6 +54,27 @@ impl TttLinear {
         let scores = looped(b.div_ceil(16), looped(hd.div_ceil(16), 0) + looped(4, 0));
         let a_row = looped(hd.div_ceil(lanes), 0) + looped(lanes, 0) + scores + looped(b, 0);
         (a_row + filters, looped(hd.div_ceil(4 * lanes), looped(b, 0) + looped(4, 0)) + looped(b, 0))
+    }
+
+    /// Invocations that share a column of W in the dual form, and sixteens of elements in a row that they do.
+    fn shares(head_dim: usize) -> (usize, usize) {
+        let sixteens = head_dim.div_ceil(16);
+        let shares = (256 / head_dim).min(sixteens).min(4);
+        (shares, sixteens.next_multiple_of(shares))
+    }
+
+    /// Rounds of loops for so many rows of a mini-batch, and for a commit.
+    fn chunk_rounds(&self, chunk: usize) -> (usize, usize) {
+        let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
+        let (shares, row) = Self::shares(hd);
+        let of_tile = looped((chunk * 4 * row).div_ceil(256), 0);
+        let products = looped(chunk / 4, 0) + looped(shares, looped(chunk / 4, 0));
+        let a_chunk = of_tile
+            + looped((chunk * b).div_ceil(256), looped(hd / 4, 0))
+            + looped(2, products)
+            + looped((chunk * hd).div_ceil(256), 0)
+            + looped(b.div_ceil(shares), 0);
+        (a_chunk, looped(b.div_ceil(chunk) + 1, of_tile + looped(chunk, 0)))
     }
 
     /// One head over the tokens of one sequence.
@@ -117,46 +138,6 @@ impl TttLinear {
     }
 }
 
-/// What a workgroup of the dual form has at a time.
-struct Tile {
-    /// Rows.
-    chunk: usize,
-    /// Groups of four between rows of q and k, which keep neighbours out of each other's banks.
-    pad: usize,
-}
-
-impl Tile {
-    /// The largest that the workgroup memory has room for.
-    fn new(g: &Geometry, caps: &Caps) -> Tile {
-        let sums = 256 * 8;
-        // Rows of q and k, of z, and scores.
-        let bytes = |t: &Tile| t.chunk * (2 * (g.head_dim + 4 * t.pad) + g.head_dim + Tile::open(g)) * 4 + sums;
-        let fits = |t: &Tile| bytes(t) <= caps.workgroup_bytes as usize;
-        let larger = [(16, 1), (16, 0), (8, 1)].map(|(chunk, pad)| Tile { chunk, pad });
-        larger.into_iter().find(fits).unwrap_or(Tile { chunk: 8, pad: 0 })
-    }
-
-    /// Open rows that there is room for.
-    fn open(g: &Geometry) -> usize {
-        g.mini_batch.next_multiple_of(16)
-    }
-
-    /// Rounds of loops for a chunk, and for a commit.
-    fn rounds(&self, g: &Geometry) -> (usize, usize) {
-        let Geometry { head_dim: hd, mini_batch: b, .. } = *g;
-        let fours = hd / 4;
-        let of_rows = |rows: usize| looped((rows * fours).div_ceil(256), 0);
-        let shares = (256 / hd).min(fours).min(4);
-        let add_shares = looped(shares, looped(self.chunk / 4, 0));
-        let a_chunk = of_rows(self.chunk)
-            + looped((self.chunk * b).div_ceil(256), looped(fours, 0))
-            + 2 * (looped(self.chunk / 4, 0) + add_shares)
-            + looped((self.chunk * hd).div_ceil(256), 0)
-            + looped(b.div_ceil(shares), 0);
-        (a_chunk, looped(self.chunk, 0) + looped(b.div_ceil(self.chunk), of_rows(self.chunk) + looped(self.chunk, 0)))
-    }
-}
-
 impl Kernel for TttLinear {
     fn infer(&self, inputs: &[&Desc]) -> Result<Vec<Desc>, OpError> {
         self.geometry.infer(inputs, Self::fast_len(&self.geometry), Self::row_len(&self.geometry), self.probe, self.front.as_ref())
@@ -176,8 +157,8 @@ impl Kernel for TttLinear {
     }
 
     fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
+        let hd = self.geometry.head_dim;
         let launch = |file, chunk: usize, a_chunk, commit| {
-            let Geometry { head_dim: hd, .. } = self.geometry;
             let a_model = self.probe.then_some(looped((chunk * hd).div_ceil(256), looped(hd, 0)));
             let launch = self.geometry.launch(file, io, chunk, self.probe.then_some("ttt_linear_model"), self.front.as_ref());
             launch.part("state_scalar").rounds(self.geometry.rounds(io, chunk, a_chunk, commit, a_model))
@@ -187,10 +168,12 @@ impl Kernel for TttLinear {
         if self.front.is_some() {
             return vec![rows];
         }
-        let tile = Tile::new(&self.geometry, caps);
-        let (a_chunk, commit) = tile.rounds(&self.geometry);
-        let dual = launch("ttt_linear", tile.chunk, a_chunk, commit).part("ttt_linear_held");
-        let dual = dual.constant("PAD", tile.pad).constant("OPEN", Tile::open(&self.geometry));
+        // Open rows that there is room for.
+        let open = self.geometry.mini_batch.next_multiple_of(16);
+        // Rows of q and k in sixteens, of z, and scores.
+        let tile = Tile::new(caps, |_| (2 * 16 * Self::shares(hd).1 + hd + open) * 4);
+        let (a_chunk, commit) = self.chunk_rounds(tile.chunk);
+        let dual = launch("ttt_linear", tile.chunk, a_chunk, commit).part("ttt_linear_held").constant("OPEN", open);
         self.geometry.prefer_rows(io, dual, rows)
     }
 

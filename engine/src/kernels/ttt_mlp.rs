@@ -1,7 +1,7 @@
 //! The TTT-MLP layer: each head's hidden state is a two-layer model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Front, Geometry, Head, Passes, Probe, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Front, Geometry, Head, Passes, Probe, Tile, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, gelus, product, times_gelu_slope};
 
@@ -160,10 +160,9 @@ impl Kernel for TttMlp {
 
     fn variants(&self, io: &Io, caps: &Caps) -> Vec<Launch> {
         let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
-        // A tile of rows of 4hd and three of hd fill 16 KiB, or 32 with room between the rows.
-        let large = caps.workgroup_bytes >= 32 << 10;
-        let chunk = if hd <= 64 { 8 } else { 4 } << usize::from(large);
         let (wide, fours) = (4 * hd, hd / 4);
+        // Rows of q, of k or scores, of what is hidden, and of z.
+        let Tile { chunk, pad } = Tile::new(caps, |pad| (fours + pad + (fours + pad).max(16 + pad) + hd + pad + fours) * 16);
         let commit = 2 * looped((fours * hd).div_ceil(256), looped(b, 0)) + 2 * looped(b, 0);
         // Blocks of hidden rows, groups of four of narrow ones, and blocks of scores that an invocation has.
         let (hidden, narrow) = ((chunk / 4 * hd).div_ceil(256), (chunk * fours).div_ceil(256));
@@ -199,7 +198,7 @@ impl Kernel for TttMlp {
         if self.front.is_some() {
             return vec![rows];
         }
-        let dual = launch("ttt_mlp", chunk, a_chunk).part("state_fours").part("block_product").constant("PAD", usize::from(large));
+        let dual = launch("ttt_mlp", chunk, a_chunk).part("state_fours").part("block_product").constant("PAD", pad);
         self.geometry.prefer_rows(io, dual, rows)
     }
 
