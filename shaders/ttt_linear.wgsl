@@ -84,15 +84,13 @@ fn take_rows(local: u32, m: u32, factor: f32) {
     }
 }
 
-// The end of a mini-batch, whose last m rows are at hand; `start` open ones came before them.
+// The end of a mini-batch, whose last m rows are at hand; `start` open ones came before them. Rows are taken in their order wherever the chunks were
+// cut, so that the sums are the same to the last bit.
 fn commit(local: u32, m: u32, start: u32, open_start: u32) {
-    let factor = token_factor(MINI_BATCH - 1u);
-    var rows = m;
-    // One loop, for compilers to meet the products once.
-    for (var done = 0u; done < start + CHUNK; done += CHUNK) {
-        if done > 0u {
-            let first = done - CHUNK;
-            rows = min(CHUNK, start - first);
+    for (var first = 0u; first < start + m; first += CHUNK) {
+        let rows = min(CHUNK, start + m - first);
+        if start > 0u {
+            storageBarrier();
             workgroupBarrier();
             for (var e = local; e < rows * FOURS; e += 256u) {
                 let r = e / FOURS;
@@ -103,7 +101,7 @@ fn commit(local: u32, m: u32, start: u32, open_start: u32) {
             }
             workgroupBarrier();
         }
-        take_rows(local, rows, factor);
+        take_rows(local, rows, token_factor(MINI_BATCH - 1u));
     }
 }
 
@@ -224,8 +222,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
                 inner_gradient(local, head, row, m);
                 for (var e = local; e < m * HD; e += 256u) {
                     let r = e / HD;
-                    // Else the same run writes over it.
-                    if MINI_BATCH > CHUNK || t + r + MINI_BATCH >= count {
+                    // Of others the same run neither reads them nor leaves them as they are.
+                    if start > 0u || MINI_BATCH > CHUNK || t + r + MINI_BATCH >= count {
                         let at = open_start + (start + r) * 2u * HD + e % HD;
                         open[at] = k_at(head, row + r, e % HD);
                         open[at + HD] = sh_z[e];
