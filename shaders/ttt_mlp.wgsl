@@ -236,7 +236,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         for (var e = local; e < CHUNK * FOURS; e += 256u) {
             let r = e / FOURS;
             let d = e % FOURS;
-            let h2 = vec4(sh_z[4u * e], sh_z[4u * e + 1u], sh_z[4u * e + 2u], sh_z[4u * e + 3u]);
+            let h2 = z4(4u * e);
             if r < m {
                 set_open4(own + r * ROW + 4u * d, sh_k[r * STRIDE + d]);
                 set_open4(own + r * ROW + H2 + 4u * d, h2);

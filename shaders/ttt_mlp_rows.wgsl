@@ -89,11 +89,6 @@ fn second_rows(fast_start: u32, row: u32, c: u32) -> mat4x4<f32> {
     return mat4x4(fast4(at.x), fast4(at.y), fast4(at.z), fast4(at.w));
 }
 
-fn step_at(c: u32) -> vec4<f32> {
-    let i = min(c, HD - 4u);
-    return vec4(sh_z[i], sh_z[i + 1u], sh_z[i + 2u], sh_z[i + 3u]);
-}
-
 // Elements of sh_wide for an invocation's four rows of the 64 from `first` on; zero past the last row.
 fn hidden_of_rows(local: u32, first: u32) -> vec4<f32> {
     let r = first + local / 16u + vec4(0u, 16u, 32u, 48u);
@@ -207,11 +202,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
         parts_above = vec4(0.0);
         for (var first = 0u; first < WIDE; first += 64u) {
             let rows = rows_again(local, fast_start, first, c);
-            var of_h1 = step_at(c) * rows;
+            var of_h1 = z4(min(c, HD - 4u)) * rows;
             var rows_above = mat4x4<f32>();
             if HD > 64u {
                 rows_above = second_rows(fast_start, first + local / 16u, c + 64u);
-                of_h1 += step_at(c + 64u) * rows_above;
+                of_h1 += z4(min(c + 64u, HD - 4u)) * rows_above;
             }
             sh_parts[local] = of_h1;
             workgroupBarrier();

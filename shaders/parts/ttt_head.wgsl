@@ -19,6 +19,10 @@ var<workgroup> sh_z: array<f32, CHUNK * HD>;
 var<workgroup> sh_sums: array<vec2<f32>, 256>;
 
 // Four elements of z from one on.
+fn z4(at: u32) -> vec4<f32> {
+    return vec4(sh_z[at], sh_z[at + 1u], sh_z[at + 2u], sh_z[at + 3u]);
+}
+
 fn set_z4(at: u32, x: vec4<f32>) {
     sh_z[at] = x.x;
     sh_z[at + 1u] = x.y;

@@ -55,16 +55,17 @@ impl Geometry {
         let mini_batches = tokens / (sequences * self.mini_batch) as f64;
         let probes = if probe.is_some() { mini_batches.ceil() } else { 0.0 };
         let fast = (io.outputs[1].desc.len() * 4) as f64;
+        let unwritten = 1.0 - mini_batches.min(1.0);
         cost.moved += fast
             * match passes(few) {
-                Passes::Held => probes,
+                Passes::Held => probes - unwritten,
                 // Streamed once and back for the update, and once more for a probe.
                 Passes::Streamed(passes) => {
                     let reads = if few { tokens / sequences as f64 } else { mini_batches.ceil() };
                     reads * passes + 2.0 * mini_batches + probes - 2.0
                 }
             };
-        cost.least -= fast * (1.0 - mini_batches.min(1.0));
+        cost.least -= fast * unwritten;
         if let Some(front) = front { front.cost(cost, self, io) } else { cost }
     }
 }
