@@ -17,6 +17,8 @@ export interface Served {
   /** Cut the connection after so many bytes of a body, for the first so many requests. */
   cutAfter?: number;
   cuts?: number;
+  /** Wait for this before the connection is cut: of what was sent, a browser forgets what the page hasn't read yet. */
+  taken?: () => Promise<unknown>;
   /** Bytes a second. */
   rate?: number;
   /** Wait for this before anything is sent. */
@@ -137,7 +139,8 @@ export class FileServer {
     }
     if (cut < part.length) {
       // What was written goes out first.
-      setTimeout(() => response.destroy(), 50);
+      await (file.taken?.() ?? new Promise((resolve) => setTimeout(resolve, 50)));
+      response.destroy();
       return;
     }
     response.end();
