@@ -19,8 +19,11 @@ export const chromiumOptions: LaunchOptions = {
 export default defineConfig({
   testDir: "tests",
   outputDir: "test-results",
-  workers: 1,
+  // Of two files at a time, so that one that waits for a software device holds up nobody.
+  workers: 2,
   retries: 0,
+  timeout: 120_000,
+  expect: { timeout: 20_000 },
   reporter: "list",
   use: { launchOptions: chromiumOptions },
 });
