@@ -84,6 +84,19 @@ export async function cached(page: Page): Promise<CachedModel[]> {
   return (await ask<CachedModel[]>(page, { command: "cached" })).result!;
 }
 
+/** Bytes of a file in the storage so far: what the page itself sees, while its worker is busy with the file. */
+export function storedBytes(page: Page, name: string): Promise<number> {
+  return page.evaluate(async (name) => {
+    const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("fastweight");
+    let bytes = 0;
+    for await (const folder of models.values()) {
+      const file = await (folder as FileSystemDirectoryHandle).getFileHandle(`data.${name}`);
+      bytes += (await file.getFile()).size;
+    }
+    return bytes;
+  }, name);
+}
+
 /** What was asked for of these paths. */
 export const asked = (server: FileServer, end: string) => server.asked.filter(({ path }) => path.endsWith(end));
 
