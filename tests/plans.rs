@@ -18,6 +18,8 @@ mod planner;
 mod ranges;
 #[path = "plans/run.rs"]
 mod run;
+#[path = "plans/scans.rs"]
+mod scans;
 
 use fastweight::device::Device;
 use fastweight::graph::Graph;
@@ -26,6 +28,7 @@ use fastweight_tests::{Random, software};
 
 use made::Made;
 use run::{BOUND, run, worst};
+use scans::faster_in_two_passes;
 
 /// Graphs that are tried on a software GPU.
 const GRAPHS: usize = 200;
@@ -73,7 +76,7 @@ fn within(bound: f32, what: &str, (error, at): (f32, String)) -> Result<(), Stri
 }
 
 /// What each rule of fusion leaves in a printed graph.
-const TRACES: [(&str, &str); 9] = [
+const TRACES: [(&str, &str); 10] = [
     ("projections of one input are packed", "|"),
     ("a norm goes into a product", "prologue: Rms"),
     ("a gate goes into a norm", "gated: true"),
@@ -83,6 +86,7 @@ const TRACES: [(&str, &str); 9] = [
     ("a gate goes into the product before it", "epilogue: Swiglu"),
     ("a layer makes its operands", "front: Some"),
     ("attention keeps keys and values", "attend_append("),
+    ("a scan goes in two passes", "ttt_linear_outputs("),
 ];
 
 #[test]
@@ -92,7 +96,7 @@ fn fused_graphs_equal_unfused_on_the_cpu_device() {
     on_random_graphs(FUSED_GRAPHS, |_, made| {
         let steps = made.steps();
         let wanted = run(&cpu, made, &made.graph, &steps)?;
-        let fused = fuse(made.graph.clone(), cpu.caps());
+        let fused = fuse(made.graph.clone(), &faster_in_two_passes(made, cpu.caps()));
         for (applied, (_, trace)) in applied.iter_mut().zip(TRACES) {
             let count = |g: &Graph| g.to_string().matches(trace).count();
             *applied += usize::from(count(&fused) > count(&made.graph));
@@ -112,7 +116,7 @@ fn the_software_gpu_equals_the_cpu_device() {
         let wanted = run(&cpu, made, &made.graph, &steps)?;
         within(BOUND, "software GPU", worst(&run(&gpu, made, &made.graph, &steps)?, &wanted))?;
         if i % 4 == 0 {
-            let fused = fuse(made.graph.clone(), gpu.caps());
+            let fused = fuse(made.graph.clone(), &faster_in_two_passes(made, gpu.caps()));
             let found = worst(&run(&gpu, made, &fused, &steps)?, &wanted);
             within(BOUND, "fused on the software GPU", found).map_err(|e| format!("{e}\n{fused}"))?;
         }

@@ -126,6 +126,15 @@ impl Cost {
 }
 
 impl Io {
+    /// The operands of a node with these graph inputs, each in a buffer of its own.
+    pub fn whole(op: &Op, inputs: &[&Desc]) -> Result<Io, OpError> {
+        let kernel = op.kernel();
+        let outputs = kernel.infer(inputs)?.into_iter().map(Operand::whole).collect();
+        let updates = kernel.updates();
+        let read = inputs.iter().enumerate().filter(|(i, _)| updates.iter().all(|(input, _)| input != i));
+        Ok(Io { inputs: read.map(|(_, desc)| Operand::whole((*desc).clone())).collect(), outputs })
+    }
+
     /// Bytes of all operands, each once.
     pub fn least_bytes(&self) -> f64 {
         let bytes = |o: &Operand| o.desc.dtype.bytes_of(o.desc.len()) as f64;
@@ -269,5 +278,7 @@ kernels! {
     stream_read: StreamRead,
     swiglu: Swiglu,
     ttt_linear: TttLinear,
+    ttt_linear_outputs: TttLinearOutputs,
+    ttt_linear_states: TttLinearStates,
     ttt_mlp: TttMlp,
 }

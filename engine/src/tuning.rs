@@ -24,7 +24,7 @@ pub struct Tuning {
 pub struct Timing {
     /// The node's size.
     pub size: Size,
-    /// Nanoseconds of each variant.
+    /// Nanoseconds of each variant, and of what may take the place of the node.
     pub nanoseconds: BTreeMap<String, u64>,
 }
 
@@ -76,9 +76,9 @@ impl Tuning {
         self.right.contains(launch) || self.wrong.contains_key(launch)
     }
 
-    /// The timing of these launches at the nearest size, and how far that is.
-    pub fn nearest(&self, size: Size, launches: &[Launch]) -> Option<(&Timing, f64)> {
-        let of_all = |t: &&Timing| launches.iter().all(|l| t.nanoseconds.contains_key(&l.name()));
+    /// The timing of all these names at the nearest size, and how far that is.
+    pub fn nearest(&self, size: Size, names: &[String]) -> Option<(&Timing, f64)> {
+        let of_all = |t: &&Timing| names.iter().all(|name| t.nanoseconds.contains_key(name));
         let distances = self.timings.iter().filter(of_all).map(|t| (t, t.size.distance(&size)));
         distances.min_by(|a, b| a.1.total_cmp(&b.1))
     }
@@ -93,7 +93,8 @@ impl Tuning {
     pub fn choose(&self, size: Size, variants: Vec<Launch>) -> Option<Launch> {
         let variants = self.usable(variants);
         let first = variants.first()?;
-        let chosen = match self.nearest(size, &variants) {
+        let names: Vec<String> = variants.iter().map(Launch::name).collect();
+        let chosen = match self.nearest(size, &names) {
             Some((timing, _)) if variants.len() > 1 => {
                 let taken = |launch: &Launch| timing.nanoseconds[&launch.name()];
                 let fastest = variants.iter().min_by_key(|v| taken(v))?;
@@ -102,5 +103,13 @@ impl Tuning {
             _ => first,
         };
         Some(chosen.clone())
+    }
+
+    /// Whether what goes by this name was faster than every variant of the node of this size in whose place it would be.
+    pub fn prefers(&self, size: Size, name: &str) -> bool {
+        self.nearest(size, &[name.to_string()]).is_some_and(|(timing, _)| {
+            let others = timing.nanoseconds.iter().filter(|(other, _)| *other != name).map(|(_, taken)| *taken);
+            others.min().is_some_and(|least| (timing.nanoseconds[name] as f64) < least as f64 * WORTH)
+        })
     }
 }

@@ -85,9 +85,14 @@ pub async fn check_launches(device: &Device, case: &Case, launches: Vec<Launch>)
     Ok(outcomes)
 }
 
+/// What a device allows, whatever is known of the variants.
+fn without_tuning(caps: &Caps) -> Caps {
+    Caps { loop_rounds: u64::MAX, tuning: Arc::default(), ..caps.clone() }
+}
+
 /// The plan of a graph of one node, whatever is known of its variants, and the node's step.
 fn planned(graph: &Graph, caps: &Caps) -> Result<(Plan, PlanStep), PlanError> {
-    let plan = Plan::new(graph, &Caps { loop_rounds: u64::MAX, tuning: Arc::default(), ..caps.clone() })?;
+    let plan = Plan::new(graph, &without_tuning(caps))?;
     // A copy may come before it, where the op updates an input.
     let step = plan.steps.last().expect("a graph of one node has a step").clone();
     Ok((plan, step))

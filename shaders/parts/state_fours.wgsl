@@ -1,5 +1,7 @@
 // Fast weights and open rows four elements at a time, as kernels have them in which an invocation takes a block.
-alias State = vec4<f32>;
+
+@group(0) @binding(5) var<storage, read_write> fast: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> open: array<vec4<f32>>;
 
 // Four elements from one on that is a multiple of four.
 fn fast4(at: u32) -> vec4<f32> {

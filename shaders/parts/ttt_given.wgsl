@@ -1,15 +1,9 @@
-// The operands of a TTT layer as they come: q, k, v and the learning rates.
+// The operands of a TTT layer as they come: q and k. (ttt_targets: v and the learning rates.)
 
 override QK_STRIDE: u32;
 override QK_OFFSET: u32;
-override V_STRIDE: u32;
-override V_OFFSET: u32;
-override LR_STRIDE: u32;
-override LR_OFFSET: u32;
 
 @group(0) @binding(0) var<storage, read> qk: array<f32>;
-@group(0) @binding(1) var<storage, read> v: array<f32>;
-@group(0) @binding(2) var<storage, read> lr: array<f32>;
 
 // Nothing has to be made of a row.
 fn begin_row(local: u32, head: u32, sequence: u32, t: u32) {
@@ -24,12 +18,4 @@ fn q_at(head: u32, row: u32, c: u32) -> f32 {
 
 fn k_at(head: u32, row: u32, c: u32) -> f32 {
     return qk[QK_OFFSET + row * QK_STRIDE + (HEADS + head) * HD + c];
-}
-
-fn v_at(head: u32, row: u32, c: u32) -> f32 {
-    return v[V_OFFSET + row * V_STRIDE + head * HD + c];
-}
-
-fn lr_at(head: u32, row: u32) -> f32 {
-    return lr[LR_OFFSET + row * LR_STRIDE + head];
 }

@@ -1,13 +1,10 @@
-// What the TTT layers share: the small vectors, the inner norm and its gradient. A workgroup of 256 works on one head of one
+// What the TTT layers share: the small vectors and the statistics of the inner norm. A workgroup of 256 works on one head of one
 // sequence, CHUNK rows (at most 16) at a time, 16 invocations a row in the norms.
 
 override HEADS: u32;
 override MINI_BATCH: u32;
 
 @group(0) @binding(3) var<storage, read> params: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
-@group(0) @binding(5) var<storage, read_write> fast: array<State>;
-@group(0) @binding(6) var<storage, read_write> open: array<State>;
 
 // Added to the variance of the inner norm; hard-coded in the published model.
 const INNER_EPS = 1e-6;
@@ -66,50 +63,4 @@ fn row_statistics(local: u32) -> vec2<f32> {
         squares += d * d;
     }
     return vec2(mean, inverseSqrt(row_sum(local, squares) / f32(HD) + INNER_EPS));
-}
-
-// Replaces each of the first m rows of z by lr · ∇_z ½‖LN(z) − (v − k)‖².
-fn inner_gradient(local: u32, head: u32, row: u32, m: u32) {
-    workgroupBarrier();
-    let statistics = row_statistics(local);
-    let r = local / 16u;
-    let inside = r < m;
-    // Of u and of u · ẑ.
-    var sums = vec2(0.0);
-    if inside {
-        for (var c = local % 16u; c < HD; c += 16u) {
-            let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
-            let gamma = params[head * HD + c];
-            let wanted = v_at(head, row + r, c) - k_at(head, row + r, c);
-            let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
-            sums += vec2(u, u * normed);
-        }
-    }
-    let means = row_sums(local, sums) / f32(HD);
-    if inside {
-        let rate = lr_at(head, row + r) * statistics.y;
-        for (var c = local % 16u; c < HD; c += 16u) {
-            let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
-            let gamma = params[head * HD + c];
-            let wanted = v_at(head, row + r, c) - k_at(head, row + r, c);
-            let u = (gamma * normed + params[(HEADS + head) * HD + c] - wanted) * gamma;
-            sh_z[r * HD + c] = rate * (u - means.x - normed * means.y);
-        }
-    }
-    workgroupBarrier();
-}
-
-// Writes q + LN(z) for each of the first m rows of z.
-fn inner_output(local: u32, head: u32, row: u32, m: u32) {
-    workgroupBarrier();
-    let statistics = row_statistics(local);
-    let r = local / 16u;
-    if r < m {
-        for (var c = local % 16u; c < HD; c += 16u) {
-            let normed = (sh_z[r * HD + c] - statistics.x) * statistics.y;
-            let y = params[head * HD + c] * normed + params[(HEADS + head) * HD + c];
-            out[(row + r) * HEADS * HD + head * HD + c] = q_at(head, row + r, c) + y;
-        }
-    }
-    workgroupBarrier();
 }

@@ -11,8 +11,8 @@ const STRIDE = SHARES * HELD;
 // The first column of a matrix that has CHUNK rows' results, four a column.
 const FIRST = 4u - CHUNK / 4u;
 
-// CHUNK rows of q, then as many of k.
-var<workgroup> sh_rows: array<mat4x4<f32>, 2u * CHUNK * STRIDE>;
+// CHUNK rows of q if KEYS, the first row of k, leaves room for them, then as many of k.
+var<workgroup> sh_rows: array<mat4x4<f32>, (KEYS + CHUNK) * STRIDE>;
 
 var<private> held_0: mat4x4<f32>;
 var<private> held_1: mat4x4<f32>;
@@ -31,7 +31,7 @@ fn loaded_four(local: u32, start: u32, m: u32) -> vec4<f32> {
         return vec4(0.0);
     }
     let at = start + row * HD + local % HD;
-    return vec4(fast[at], fast[at + HD], fast[at + 2u * HD], fast[at + 3u * HD]);
+    return vec4(model_at(at), model_at(at + HD), model_at(at + 2u * HD), model_at(at + 3u * HD));
 }
 
 fn loaded(local: u32, start: u32, m: u32) -> mat4x4<f32> {
@@ -43,7 +43,7 @@ fn loaded(local: u32, start: u32, m: u32) -> mat4x4<f32> {
     );
 }
 
-// Takes W and then b from `start` on of the fast weights.
+// Takes W and then b from `start` on of where `model_at` finds them.
 fn load_model(local: u32, start: u32) {
     if local / HD < SHARES {
         held_0 = loaded(local, start, 0u);
@@ -56,46 +56,25 @@ fn load_model(local: u32, start: u32) {
         if HELD > 3u {
             held_3 = loaded(local, start, 12u);
         }
-        held_bias = fast[start + HD * HD + local % HD];
+        held_bias = model_at(start + HD * HD + local % HD);
     }
 }
 
-fn store_four(local: u32, start: u32, m: u32, four: vec4<f32>) {
-    let row = held_row(local, m);
-    if row < HD {
-        let at = start + row * HD + local % HD;
-        fast[at] = four.x;
-        fast[at + HD] = four.y;
-        fast[at + 2u * HD] = four.z;
-        fast[at + 3u * HD] = four.w;
-    }
-}
-
-fn store(local: u32, start: u32, m: u32, w: mat4x4<f32>) {
-    store_four(local, start, m, w[0]);
-    store_four(local, start, m + 1u, w[1]);
-    store_four(local, start, m + 2u, w[2]);
-    store_four(local, start, m + 3u, w[3]);
-}
-
-// Puts W and b back.
-fn store_model(local: u32, start: u32) {
-    if local / HD < SHARES {
-        store(local, start, 0u, held_0);
-        if HELD > 1u {
-            store(local, start, 4u, held_1);
+// sh_rows ← m rows of k, and of q if there is room for them, from `row` on; what is beyond is zero.
+fn load_rows(local: u32, head: u32, row: u32, m: u32) {
+    for (var e = local; e < CHUNK * STRIDE * 4u; e += 256u) {
+        let r = e / (STRIDE * 4u);
+        let d = e % (STRIDE * 4u);
+        let from_row = row + min(r, m - 1u);
+        let c = 4u * min(d, FOURS - 1u);
+        let inside = vec4(r < m && d < FOURS);
+        if KEYS > 0u {
+            let q = vec4(q_at(head, from_row, c), q_at(head, from_row, c + 1u), q_at(head, from_row, c + 2u), q_at(head, from_row, c + 3u));
+            sh_rows[r * STRIDE + d / 4u][d % 4u] = select(vec4(0.0), q, inside);
         }
-        if HELD > 2u {
-            store(local, start, 8u, held_2);
-        }
-        if HELD > 3u {
-            store(local, start, 12u, held_3);
-        }
+        let k = vec4(k_at(head, from_row, c), k_at(head, from_row, c + 1u), k_at(head, from_row, c + 2u), k_at(head, from_row, c + 3u));
+        sh_rows[(KEYS + r) * STRIDE + d / 4u][d % 4u] = select(vec4(0.0), k, inside);
     }
-    if local < HD {
-        fast[start + HD * HD + local] = held_bias;
-    }
-    storageBarrier();
 }
 
 fn fused_sums(sums: vec4<f32>, w: mat4x4<f32>, x: mat4x4<f32>) -> vec4<f32> {
@@ -152,30 +131,5 @@ fn add_shares(local: u32, shares: mat4x4<f32>, bias: f32) {
             }
         }
         workgroupBarrier();
-    }
-}
-
-fn stepped(w: mat4x4<f32>, x: mat4x4<f32>, h: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4(fma(x[0], h, w[0]), fma(x[1], h, w[1]), fma(x[2], h, w[2]), fma(x[3], h, w[3]));
-}
-
-// W −= factor Σ k_jᵀ h_j and b −= factor Σ h_j over the first m rows of k and of sh_z, which has h.
-fn take_rows(local: u32, m: u32, factor: f32) {
-    if local / HD < SHARES {
-        for (var j = 0u; j < m; j++) {
-            let h = -factor * sh_z[j * HD + local % HD];
-            let at = (CHUNK + j) * STRIDE + local / HD * HELD;
-            held_0 = stepped(held_0, sh_rows[at], vec4(h));
-            if HELD > 1u {
-                held_1 = stepped(held_1, sh_rows[at + 1u], vec4(h));
-            }
-            if HELD > 2u {
-                held_2 = stepped(held_2, sh_rows[at + 2u], vec4(h));
-            }
-            if HELD > 3u {
-                held_3 = stepped(held_3, sh_rows[at + 3u], vec4(h));
-            }
-            held_bias += h;
-        }
     }
 }

@@ -1,10 +1,10 @@
 //! Drivers that end a shader's loops after so many rounds: what a launch says of its rounds is no less than what it needs.
 
 use fastweight::caps::Caps;
-use fastweight::graph::Graph;
 use fastweight::kernels::ttt_linear::TttLinear;
+use fastweight::kernels::ttt_linear_states::TttLinearStates;
 use fastweight::kernels::ttt_mlp::TttMlp;
-use fastweight::kernels::{Case, CaseInput, Fill, Geometry, Io, Op, Operand};
+use fastweight::kernels::{Case, CaseInput, Fill, Geometry, Io, Op};
 use fastweight::tensor::{DType, Desc};
 use fastweight_tests::software;
 
@@ -27,15 +27,8 @@ fn walk(op: &Op, geometry: &Geometry, fast: usize, row: usize, tokens: usize) ->
 
 /// Rounds that each variant of a case says it needs on a device with `caps`.
 pub(super) fn rounds(case: &Case, caps: &Caps) -> Vec<u64> {
-    let mut g = Graph::new();
-    let inputs: Vec<_> = case.inputs.iter().enumerate().map(|(i, c)| g.input(i.to_string(), c.desc.clone())).collect();
-    let outputs = g.nodes("node", case.op.clone(), &inputs).expect("shapes fit");
-    let updated: Vec<usize> = case.op.kernel().updates().iter().map(|u| u.0).collect();
-    let read = case.inputs.iter().enumerate().filter(|(i, _)| !updated.contains(i));
-    let io = Io {
-        inputs: read.map(|(_, c)| Operand::whole(c.desc.clone())).collect(),
-        outputs: outputs.iter().map(|v| Operand::whole(g.desc(*v).clone())).collect(),
-    };
+    let inputs: Vec<&Desc> = case.inputs.iter().map(|i| &i.desc).collect();
+    let io = Io::whole(&case.op, &inputs).expect("shapes fit");
     case.op.kernel().variants(&io, caps).iter().map(|v| v.rounds).collect()
 }
 
@@ -48,10 +41,11 @@ fn runs_as_long_as_the_driver_lets_them_are_right() {
     let probed = [(1, 64, 1, true), (1, 32, 64, true)];
     for (heads, head_dim, mini_batch, probe) in shapes.into_iter().map(|(h, d, b)| (h, d, b, false)).chain(probed) {
         let geometry = Geometry { heads, head_dim, mini_batch };
-        for (op, fast, row) in [
-            (Op::from(TttLinear { geometry, probe, front: None }), TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry)),
-            (Op::from(TttMlp { geometry, probe, front: None }), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry)),
-        ] {
+        let (linear, mlp) = (TttLinear { geometry, probe, front: None }, TttMlp { geometry, probe, front: None });
+        let (fast, row) = (TttLinear::fast_len(&geometry), TttLinear::row_len(&geometry));
+        let states = (!probe).then(|| (TttLinearStates { geometry }.into(), fast, row));
+        let layers = [(Op::from(linear), fast, row), (Op::from(mlp), TttMlp::fast_len(&geometry), TttMlp::row_len(&geometry))];
+        for (op, fast, row) in layers.into_iter().chain(states) {
             // For each variant, about the most tokens that it may take (within what a slow device does in a test).
             let one = rounds(&walk(&op, &geometry, fast, row, 1), caps);
             for variant in 0..one.len() {

@@ -32,6 +32,8 @@ use fastweight::kernels::stream_copy::{self, StreamCopy};
 use fastweight::kernels::stream_read::{self, StreamRead};
 use fastweight::kernels::swiglu::Swiglu;
 use fastweight::kernels::ttt_linear::TttLinear;
+use fastweight::kernels::ttt_linear_outputs::TttLinearOutputs;
+use fastweight::kernels::ttt_linear_states::TttLinearStates;
 use fastweight::kernels::ttt_mlp::TttMlp;
 use fastweight::kernels::{Case, CaseInput, Fill, Front, Geometry, KERNELS, Op, StateSpace};
 use fastweight::step::{HISTORY, Sequence, Step};
@@ -185,6 +187,20 @@ const MAKERS: &[(&str, Make)] = &[
     ("swiglu", |r| rows_case(r, Swiglu, &[6.0, 2.0])),
     ("ttt_linear", |r| {
         ttt(r, |geometry, probe, front| (TttLinear { geometry, probe, front }.into(), TttLinear::fast_len, TttLinear::row_len))
+    }),
+    ("ttt_linear_outputs", |r| {
+        let (geometry, step) = (ttt_heads(r), step(r, 16));
+        let scan = given(r, TttLinearStates { geometry }.into(), &geometry, TttLinear::fast_len, TttLinear::row_len, step);
+        let descs: Vec<&Desc> = scan.inputs.iter().map(|i| &i.desc).collect();
+        let left = scan.op.kernel().infer(&descs).expect("shapes fit");
+        let [qk, _, _, params, _, open] = scan.inputs.try_into().expect("six inputs");
+        let [steps, models] =
+            [0, 1].map(|output: usize| CaseInput::activation(left[output].clone(), Fill::uniform(seed(r), 0.3)));
+        Case { op: TttLinearOutputs { geometry }.into(), inputs: vec![qk, models, steps, params, open], ..scan }
+    }),
+    ("ttt_linear_states", |r| {
+        let (geometry, step) = (ttt_heads(r), step(r, 16));
+        given(r, TttLinearStates { geometry }.into(), &geometry, TttLinear::fast_len, TttLinear::row_len, step)
     }),
     ("ttt_mlp", |r| {
         ttt(r, |geometry, probe, front| (TttMlp { geometry, probe, front }.into(), TttMlp::fast_len, TttMlp::row_len))
@@ -366,13 +382,30 @@ fn attention(r: &mut Random, op: fn(Heads) -> Op) -> Case {
 /// The widths of a head's states.
 type Width = fn(&Geometry) -> usize;
 
-fn ttt(r: &mut Random, op: fn(Geometry, bool, Option<Front>) -> (Op, Width, Width)) -> Case {
-    let geometry = Geometry { heads: r.within(1, 3), head_dim: 4 * r.within(1, 32), mini_batch: r.within(1, 64) };
-    let (step, width) = (step(r, 16), geometry.width());
+fn ttt_heads(r: &mut Random) -> Geometry {
+    Geometry { heads: r.within(1, 3), head_dim: 4 * r.within(1, 32), mini_batch: r.within(1, 64) }
+}
+
+/// A layer with its operands given.
+fn given(r: &mut Random, op: Op, geometry: &Geometry, fast: Width, row: Width, step: Step) -> Case {
     let (rows, states) = (step.head.rows as usize, step.sequences.len() * geometry.heads);
     let tokens = |r: &mut Random, width, base, amplitude| {
         CaseInput::activation(Desc::tokens(rows, width), Fill::Uniform { seed: seed(r), base, amplitude })
     };
+    let inputs = vec![
+        tokens(r, 2 * geometry.width(), 0.0, 0.5),
+        tokens(r, geometry.width(), 0.0, 0.5),
+        tokens(r, geometry.heads, 0.2, 0.2),
+        weight(r, DType::F32, &[geometry.params_len()], 0.0, 1.0),
+        state(r, DType::F32, &[states, fast(geometry)]),
+        state(r, DType::F32, &[states, geometry.mini_batch * row(geometry)]),
+    ];
+    Case::new("", op, 0, inputs).steps(vec![step]).bound(5e-4)
+}
+
+fn ttt(r: &mut Random, op: fn(Geometry, bool, Option<Front>) -> (Op, Width, Width)) -> Case {
+    let geometry = ttt_heads(r);
+    let (step, width) = (step(r, 16), geometry.width());
     if r.within(0, 1) == 1 {
         let (taps, lr) = (*r.pick(&[None, Some(2), Some(4), Some(9)]), r.within(0, 5));
         let (v, qk) = (lr + geometry.heads, lr + geometry.heads + width);
@@ -380,8 +413,9 @@ fn ttt(r: &mut Random, op: fn(Geometry, bool, Option<Front>) -> (Op, Width, Widt
         let front = Front { qk, v, lr, taps, interleaved: r.within(0, 1) == 1, gate };
         let params = weight(r, DType::F32, &[front.params_len(&geometry)], 0.0, 0.7);
         let (op, fast, row) = op(geometry, false, Some(front));
+        let (rows, states) = (step.head.rows as usize, step.sequences.len() * geometry.heads);
         let mut inputs = vec![
-            tokens(r, qk + 2 * width, 0.0, 0.5),
+            CaseInput::activation(Desc::tokens(rows, qk + 2 * width), Fill::uniform(seed(r), 0.5)),
             params,
             weight(r, DType::F32, &[geometry.mini_batch, geometry.head_dim], 0.0, 0.7),
             state(r, DType::F32, &[states, fast(&geometry)]),
@@ -391,15 +425,7 @@ fn ttt(r: &mut Random, op: fn(Geometry, bool, Option<Front>) -> (Op, Width, Widt
         return Case::new("", op, 0, inputs).steps(vec![step]).bound(5e-4);
     }
     let (op, fast, row) = op(geometry, r.within(0, 1) == 1, None);
-    let inputs = vec![
-        tokens(r, 2 * width, 0.0, 0.5),
-        tokens(r, width, 0.0, 0.5),
-        tokens(r, geometry.heads, 0.2, 0.2),
-        weight(r, DType::F32, &[geometry.params_len()], 0.0, 1.0),
-        state(r, DType::F32, &[states, fast(&geometry)]),
-        state(r, DType::F32, &[states, geometry.mini_batch * row(&geometry)]),
-    ];
-    Case::new("", op, 0, inputs).steps(vec![step]).bound(5e-4)
+    given(r, op, &geometry, fast, row, step)
 }
 
 /// Some chunks, some times.

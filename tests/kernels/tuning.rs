@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use fastweight::caps::Caps;
-use fastweight::device::Choice;
+use fastweight::device::{Choice, Device};
 use fastweight::generate::{LoadOptions, plans};
+use fastweight::graph::fuse::fuse;
 use fastweight::graph::{Graph, Pack};
 use fastweight::kernels::matmul::Matmul;
-use fastweight::kernels::{Io, KERNELS, Operand};
+use fastweight::kernels::ttt_linear::TttLinear;
+use fastweight::kernels::{Geometry, Io, KERNELS, Operand};
 use fastweight::plan::{Plan, PlanError};
 use fastweight::tensor::{DType, Desc};
 use fastweight::tuning::{Size, Timing, Tuning};
@@ -126,6 +128,46 @@ fn what_was_found_on_a_device_is_found_once() {
     for timing in &found.timings {
         assert!(timing.nanoseconds.len() > 1 && timing.nanoseconds.values().all(|ns| *ns > 0), "{timing:?}");
     }
+}
+
+#[test]
+fn a_scan_is_timed_in_two_passes_too_and_once() {
+    let (device, geometry) = (fresh_software(), Geometry { heads: 2, head_dim: 16, mini_batch: 4 });
+    let (fast, open) = (TttLinear::fast_len(&geometry), geometry.mini_batch * TttLinear::row_len(&geometry));
+    let mut g = Graph::new();
+    let rows = [2 * geometry.width(), geometry.width(), geometry.heads].map(|width| Desc::tokens(64, width));
+    let mut inputs: Vec<_> = rows.into_iter().enumerate().map(|(i, desc)| g.input(format!("x{i}"), desc)).collect();
+    inputs.push(g.weight(&["params"], Pack::Stacked, Desc::fixed(DType::F32, &[geometry.params_len()])));
+    for (name, width) in [("fast", fast), ("open", open)] {
+        let state = g.state("layer", name, Desc::fixed(DType::F32, &[geometry.heads, width]), None);
+        inputs.push(g.current(state));
+    }
+    let y = g.node("scan", TttLinear { geometry, probe: false, front: None }, &inputs).expect("shapes fit");
+    g.output("y", y);
+    let plan = |device: &Device| Plan::new(&fuse(g.clone(), device.caps()), device.caps()).expect("a plan");
+    let kernels = |device: &Device| plan(device).steps.iter().map(|s| s.op.name()).collect::<Vec<_>>();
+    let found = pollster::block_on(tune(&device, &[plan(&device)], Effort::Once, &mut |_, _| {})).expect("the device works");
+    assert!(found.wrong.is_empty(), "{:?}", found.wrong);
+    let [timing] = &found.timings[..] else { panic!("{:?}", found.timings) };
+    let (passes, variants): (Vec<&String>, Vec<&String>) = timing.nanoseconds.keys().partition(|name| name.contains(" then "));
+    assert_eq!((passes.len(), variants.len()), (1, 2), "{timing:?}");
+    for pass in passes[0].split(" then ") {
+        assert!(found.right.contains(pass), "{pass} was not checked");
+    }
+    // The faster way is taken, and either has nothing left to be found.
+    for (nanoseconds, wanted) in [(1, &["ttt_linear_states", "ttt_linear_outputs"][..]), (u64::MAX, &["ttt_linear"])] {
+        let mut tuning = found.clone();
+        tuning.timings[0].nanoseconds.insert(passes[0].clone(), nanoseconds);
+        let device = device.clone().with_tuning(tuning);
+        assert_eq!(kernels(&device), wanted);
+        assert!(is_tuned(&device, &[plan(&device)]));
+    }
+    // Passes of which one is wrong are not.
+    let mut tuning = found.clone();
+    tuning.timings[0].nanoseconds.insert(passes[0].clone(), 1);
+    let wrong = passes[0].split(" then ").next().expect("a name").to_string();
+    tuning.note(wrong, Some("case 1x1: error 9 over 1".into()));
+    assert_eq!(kernels(&device.with_tuning(tuning)), ["ttt_linear"]);
 }
 
 #[test]

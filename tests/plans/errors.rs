@@ -75,6 +75,20 @@ const REFUSED: &[Refused] = &[
         fixed: &[0, 1, 2],
     },
     Refused {
+        kernel: "ttt_linear_outputs",
+        wider: &[0, 1, 2, 3, 4],
+        dtype: &[0, 1, 2, 3, 4],
+        longer: &[0, 1, 2, 4],
+        fixed: &[0, 2],
+    },
+    Refused {
+        kernel: "ttt_linear_states",
+        wider: &[0, 1, 2, 3, 4, 5],
+        dtype: &[0, 1, 2, 3, 4, 5],
+        longer: &[0, 1, 2, 4, 5],
+        fixed: &[0, 1, 2],
+    },
+    Refused {
         kernel: "ttt_mlp",
         wider: &[0, 1, 2, 3, 4, 5],
         dtype: &[0, 1, 2, 3, 4, 5],

@@ -12,6 +12,7 @@ use crate::kernels::selective_scan::SelectiveScan;
 use crate::kernels::ssd::Ssd;
 
 mod few;
+pub mod scans;
 
 /// Applies every rule, in the order in which one makes room for the next, for a device with `caps`: a rule whose kernel takes a weight whole
 /// is for weights that fit in one binding.
@@ -21,6 +22,7 @@ pub fn fuse(mut graph: Graph, caps: &Caps) -> Graph {
     norm_into_matvec(&mut graph);
     after_into_node(&mut graph);
     few::fuse(&mut graph, caps);
+    scans::in_two_passes(&mut graph, caps);
     graph
 }
 

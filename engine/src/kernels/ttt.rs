@@ -11,7 +11,7 @@ mod front;
 mod tile;
 mod work;
 
-pub(super) use cases::cases;
+pub(super) use cases::{GIVEN, case_of, cases, given_case, most_tokens};
 pub use front::Front;
 pub(super) use tile::Tile;
 pub use work::Passes;
@@ -27,6 +27,10 @@ pub struct Geometry {
     pub mini_batch: usize,
 }
 
+fn attribute<T>(name: &'static str, found: usize, wanted: &str) -> Result<T, OpError> {
+    Err(OpError::Attribute { name, found: found.to_string(), wanted: wanted.into() })
+}
+
 /// Added to the variance of the inner norm; hard-coded in the published model.
 const EPS: f32 = 1e-6;
 
@@ -34,8 +38,6 @@ const EPS: f32 = 1e-6;
 pub(super) struct Head<'a> {
     pub(super) q: HeadRows<'a>,
     pub(super) k: HeadRows<'a>,
-    pub(super) v: HeadRows<'a>,
-    lr: In<'a>,
     gamma: &'a [f32],
     beta: &'a [f32],
     token_index: &'a [f32],
@@ -50,6 +52,37 @@ pub(super) struct Head<'a> {
     pub(super) first_row: usize,
     /// First channel of the head in a row of the output.
     pub(super) column: usize,
+}
+
+/// What the tokens of a head are learned by.
+pub(super) struct Targets<'a> {
+    pub(super) v: HeadRows<'a>,
+    lr: In<'a>,
+    head: usize,
+    first_row: usize,
+}
+
+impl Targets<'_> {
+    pub(super) fn lr(&self, t: usize) -> f32 {
+        self.lr.row(self.first_row + t)[self.head]
+    }
+}
+
+/// Tokens of one mini-batch in a run.
+#[derive(Clone, Copy)]
+pub(super) struct Batch {
+    /// The first of them among the head's tokens, and their number.
+    pub(super) t: usize,
+    pub(super) n: usize,
+    /// Rows of the mini-batch that came before them.
+    pub(super) start: usize,
+}
+
+impl Batch {
+    /// Rows of the mini-batch with these.
+    pub(super) fn end(&self) -> usize {
+        self.start + self.n
+    }
 }
 
 /// Rows of one head in a wider value.
@@ -76,8 +109,19 @@ impl<'a> HeadRows<'a> {
 }
 
 impl Head<'_> {
-    pub(super) fn lr(&self, t: usize) -> f32 {
-        self.lr.row(self.first_row + t)[self.head]
+    /// The run's tokens by mini-batches.
+    pub(super) fn mini_batches(&self, mini_batch: usize) -> impl Iterator<Item = Batch> + use<> {
+        let (begun, count) = (self.position % mini_batch, self.count);
+        let first = move |which: usize| (which * mini_batch).saturating_sub(begun);
+        (0..(begun + count).div_ceil(mini_batch)).map(move |which| {
+            let t = first(which);
+            Batch { t, n: first(which + 1).min(count) - t, start: if which == 0 { begun } else { 0 } }
+        })
+    }
+
+    /// The width of the head.
+    pub(super) fn head_dim(&self) -> usize {
+        self.k.width
     }
 
     /// tok_i = max(1 / (i + 1) + idx_i, 0).
@@ -136,22 +180,33 @@ pub(super) struct Probe<'a>(Columns<'a>);
 
 impl Probe<'_> {
     /// For rows z = f(k; W), the tokens from `t` on; whether this run commits their mini-batch.
-    pub(super) fn before(&self, head: &Head<'_>, t: usize, zs: &[f32], commits: bool) {
-        self.write(head, t, zs, head.head, commits);
-        self.write(head, t, zs, head.heads + head.head, false);
+    pub(super) fn before(&self, head: &Head<'_>, targets: &Targets<'_>, t: usize, zs: &[f32], commits: bool) {
+        self.write(head, targets, t, zs, head.head, commits);
+        self.write(head, targets, t, zs, head.heads + head.head, false);
     }
 
     /// For the same tokens with the committed weights.
-    pub(super) fn after(&self, head: &Head<'_>, t: usize, zs: &[f32]) {
-        self.write(head, t, zs, head.heads + head.head, true);
+    pub(super) fn after(&self, head: &Head<'_>, targets: &Targets<'_>, t: usize, zs: &[f32]) {
+        self.write(head, targets, t, zs, head.heads + head.head, true);
     }
 
-    fn write(&self, head: &Head<'_>, t: usize, zs: &[f32], column: usize, known: bool) {
-        for (t, z) in (t..).zip(zs.chunks(head.v.width)) {
-            let loss = if known { inner_loss(head, z, head.v.row(t), head.k.row(t)) } else { 0.0 };
+    fn write(&self, head: &Head<'_>, targets: &Targets<'_>, t: usize, zs: &[f32], column: usize, known: bool) {
+        for (t, z) in (t..).zip(zs.chunks(head.k.width)) {
+            let loss = if known { inner_loss(head, z, targets.v.row(t), head.k.row(t)) } else { 0.0 };
             self.0.write(head.first_row + t, column, &[loss], false);
         }
     }
+}
+
+/// Fills the holes for q and k that are given.
+pub(super) fn given(launch: Launch, qk: &Operand) -> Launch {
+    launch.part("ttt_given").size("QK_STRIDE", qk.stride).size("QK_OFFSET", qk.offset)
+}
+
+/// Fills the holes for v and the learning rates that are given.
+pub(super) fn given_targets(launch: Launch, v: &Operand, lr: &Operand) -> Launch {
+    let launch = launch.part("ttt_targets").size("V_STRIDE", v.stride).size("V_OFFSET", v.offset);
+    launch.size("LR_STRIDE", lr.stride).size("LR_OFFSET", lr.offset)
 }
 
 /// Calls `advance` for every head of the part that has tokens, side by side.
@@ -159,7 +214,7 @@ pub(super) fn over_heads(
     args: &mut Args<'_>,
     geometry: Geometry,
     front: Option<&Front>,
-    advance: impl Fn(&Head<'_>, &mut [f32], &mut [f32], &Columns<'_>, Option<&Probe<'_>>) + Sync,
+    advance: impl Fn(&Head<'_>, &Targets<'_>, &mut [f32], &mut [f32], &Columns<'_>, Option<&Probe<'_>>) + Sync,
 ) {
     let made = front.map(|front| front.operands(args, &geometry));
     let inputs = &made.as_ref().map_or_else(|| args.inputs.clone(), |made| made.inputs(&args.inputs));
@@ -172,8 +227,8 @@ pub(super) fn over_heads(
     let probe = probe.first_mut().filter(|_| made.is_none()).map(|p| Probe(Columns::new(p.rows(rows), 2 * geometry.heads)));
     let states = fast.f32s().par_chunks_mut(fast_width).zip(open.f32s().par_chunks_mut(open_width));
     states.take(part.count as usize).enumerate().for_each(|(i, (fast, open))| {
-        if let Some(head) = geometry.head(inputs, step, part.first as usize + i) {
-            advance(&head, fast, open, &out, probe.as_ref());
+        if let Some(head) = geometry.head(inputs[0], inputs[3], step, part.first as usize + i) {
+            advance(&head, &geometry.targets(inputs[1], inputs[2], &head), fast, open, &out, probe.as_ref());
         }
     });
 }
@@ -201,16 +256,8 @@ impl Geometry {
         (0..states).map(|i| (first + i, 1 + i)).collect()
     }
 
-    pub(super) fn infer(
-        &self,
-        inputs: &[&Desc],
-        fast: usize,
-        row: usize,
-        probe: bool,
-        front: Option<&Front>,
-    ) -> Result<Vec<Desc>, OpError> {
-        let attribute =
-            |name, found: usize, wanted: &str| Err(OpError::Attribute { name, found: found.to_string(), wanted: wanted.into() });
+    /// Checks the attributes.
+    pub(super) fn check(&self) -> Result<(), OpError> {
         if !self.head_dim.is_multiple_of(4) || !(4..=128).contains(&self.head_dim) {
             return attribute("head_dim", self.head_dim, "a multiple of 4 up to 128");
         }
@@ -220,6 +267,18 @@ impl Geometry {
         if self.heads == 0 {
             return attribute("heads", 0, "at least 1");
         }
+        Ok(())
+    }
+
+    pub(super) fn infer(
+        &self,
+        inputs: &[&Desc],
+        fast: usize,
+        row: usize,
+        probe: bool,
+        front: Option<&Front>,
+    ) -> Result<Vec<Desc>, OpError> {
+        self.check()?;
         if probe && front.is_some() {
             return attribute("probe", 1, "none where the operands are made inside");
         }
@@ -253,18 +312,16 @@ impl Geometry {
     }
 
     /// The tokens of state row `index`, if its sequence has any in this run.
-    pub(super) fn head<'a>(&self, inputs: &[In<'a>], step: &Step, index: usize) -> Option<Head<'a>> {
+    pub(super) fn head<'a>(&self, qk: In<'a>, params: In<'a>, step: &Step, index: usize) -> Option<Head<'a>> {
         let (sequence, head) = (index / self.heads, index % self.heads);
         let record = step.sequences.get(sequence).filter(|s| s.count > 0)?;
         let first_row = record.first_row as usize;
         let (hd, column) = (self.head_dim, head * self.head_dim);
-        let (gamma, rest) = inputs[3].f32s().split_at(self.width());
+        let (gamma, rest) = params.f32s().split_at(self.width());
         let (beta, token_index) = rest.split_at(self.width());
         Some(Head {
-            q: HeadRows::new(inputs[0], first_row, column, hd),
-            k: HeadRows::new(inputs[0], first_row, self.width() + column, hd),
-            v: HeadRows::new(inputs[1], first_row, column, hd),
-            lr: inputs[2],
+            q: HeadRows::new(qk, first_row, column, hd),
+            k: HeadRows::new(qk, first_row, self.width() + column, hd),
             gamma: &gamma[column..][..hd],
             beta: &beta[column..][..hd],
             token_index,
@@ -277,6 +334,18 @@ impl Geometry {
         })
     }
 
+    /// What a head's tokens are learned by.
+    pub(super) fn targets<'a>(&self, v: In<'a>, lr: In<'a>, head: &Head<'_>) -> Targets<'a> {
+        let &Head { first_row, column, head, .. } = head;
+        Targets { v: HeadRows::new(v, first_row, column, self.head_dim), lr, head, first_row }
+    }
+
+    /// What every kernel of these heads is made with.
+    pub(super) fn sized(&self, launch: Launch, chunk: usize) -> Launch {
+        let launch = launch.part("ttt_head").constant("CHUNK", chunk).constant("HD", self.head_dim);
+        launch.size("HEADS", self.heads).size("MINI_BATCH", self.mini_batch)
+    }
+
     /// One workgroup a head and sequence.
     /// `chunk` rows are worked on at a time. A probe evaluates the inner model, which is the part `probe`.
     pub(super) fn launch(
@@ -287,25 +356,13 @@ impl Geometry {
         probe: Option<&'static str>,
         front: Option<&Front>,
     ) -> Launch {
-        let launch = Launch::new(file, Grid(vec![Extent::new(Live::Part, 1)]))
-            .part("ttt_head")
-            .constant("CHUNK", chunk)
-            .constant("HD", self.head_dim)
-            .size("HEADS", self.heads)
-            .size("MINI_BATCH", self.mini_batch);
+        let launch = self.sized(Launch::new(file, Grid(vec![Extent::new(Live::Part, 1)])), chunk);
+        let launch = launch.part("ttt_gradient").part("ttt_output");
         let launch = match front {
             Some(front) => front.launch(launch, self, &io.inputs[0]),
             None => {
-                let (qk, v, lr) = (&io.inputs[0], &io.inputs[1], &io.inputs[2]);
-                launch
-                    .bind(&["qk", "v", "lr", "params", "out", "fast", "open"])
-                    .part("ttt_given")
-                    .size("QK_STRIDE", qk.stride)
-                    .size("QK_OFFSET", qk.offset)
-                    .size("V_STRIDE", v.stride)
-                    .size("V_OFFSET", v.offset)
-                    .size("LR_STRIDE", lr.stride)
-                    .size("LR_OFFSET", lr.offset)
+                let launch = launch.bind(&["qk", "v", "lr", "params", "out", "fast", "open"]);
+                given_targets(given(launch, &io.inputs[0]), &io.inputs[1], &io.inputs[2])
             }
         };
         match probe {
@@ -349,8 +406,6 @@ mod tests {
         let head = Head {
             q: rows,
             k: rows,
-            v: rows,
-            lr: input,
             gamma: &gamma,
             beta: &beta,
             token_index: &[],

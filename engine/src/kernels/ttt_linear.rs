@@ -1,7 +1,7 @@
 //! The TTT-Linear layer: each head's hidden state is a linear model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Front, Geometry, Head, Passes, Probe, Tile, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Batch, Front, Geometry, Head, Passes, Probe, Targets, Tile, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, product};
 
@@ -56,6 +56,14 @@ impl TttLinear {
         (a_row + filters, looped(hd.div_ceil(4 * lanes), looped(b, 0) + looped(4, 0)) + looped(b, 0))
     }
 
+    /// The rows that the dual form works on at a time, and the open ones that there is room for.
+    pub(super) fn tile(geometry: &Geometry, caps: &Caps) -> (Tile, usize) {
+        let open = geometry.mini_batch.next_multiple_of(16);
+        // Rows of q and k in sixteens, of z, and scores.
+        let row = (2 * 16 * Self::shares(geometry.head_dim).1 + geometry.head_dim + open) * 4;
+        (Tile::new(caps, |_| row), open)
+    }
+
     /// Invocations that share a column of W in the dual form, and sixteens of elements in a row that they do.
     fn shares(head_dim: usize) -> (usize, usize) {
         let sixteens = head_dim.div_ceil(16);
@@ -64,8 +72,8 @@ impl TttLinear {
     }
 
     /// Rounds of loops for so many rows of a mini-batch, and for a commit.
-    fn chunk_rounds(&self, chunk: usize) -> (usize, usize) {
-        let Geometry { head_dim: hd, mini_batch: b, .. } = self.geometry;
+    pub(super) fn chunk_rounds(geometry: &Geometry, chunk: usize) -> (usize, usize) {
+        let &Geometry { head_dim: hd, mini_batch: b, .. } = geometry;
         let (shares, row) = Self::shares(hd);
         let of_tile = looped((chunk * 4 * row).div_ceil(256), 0);
         let products = looped(chunk / 4, 0) + looped(shares, looped(chunk / 4, 0));
@@ -78,63 +86,101 @@ impl TttLinear {
     }
 
     /// One head over the tokens of one sequence.
-    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>, probe: Option<&Probe<'_>>) {
+    fn advance(
+        &self,
+        head: &Head<'_>,
+        targets: &Targets<'_>,
+        fast: &mut [f32],
+        open: &mut [f32],
+        out: &Columns<'_>,
+        probe: Option<&Probe<'_>>,
+    ) {
         let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
-        let row = Self::row_len(&self.geometry);
-        let (w, b) = fast.split_at_mut(hd * hd);
         let (mut zs, mut scores) = (vec![0.0; mini_batch * hd], vec![0.0; mini_batch * mini_batch]);
-        let mut t = 0;
-        while t < head.count {
-            let start = (head.position + t) % mini_batch;
-            let n = (mini_batch - start).min(head.count - t);
-            let end = start + n;
-            let weights = View::new(w, hd, hd, hd);
-            let zs = &mut zs[..n * hd];
-
-            rows_out(zs, b);
-            product(1.0, head.k.rows(t, n), weights, zs, hd);
+        for batch in head.mini_batches(mini_batch) {
+            let zs = &mut zs[..batch.n * hd];
+            keys_through(head, batch, fast, zs);
             if let Some(probe) = probe {
-                probe.before(head, t, zs, end == mini_batch);
+                probe.before(head, targets, batch.t, zs, batch.end() == mini_batch);
             }
-            for (i, z) in zs.chunks(hd).enumerate() {
-                let (k, h) = open[(start + i) * row..][..row].split_at_mut(hd);
-                k.copy_from_slice(head.k.row(t + i));
-                inner_gradient(head, z, head.v.row(t + i), k, h);
-                h.iter_mut().for_each(|h| *h *= head.lr(t + i));
-            }
-
-            rows_out(zs, b);
-            product(1.0, head.q.rows(t, n), weights, zs, hd);
-            let scores = &mut scores[..n * end];
-            scores.fill(0.0);
-            let (keys, steps) = (View::new(open, end, hd, row), View::new(&open[hd..], end, hd, row));
-            product(1.0, head.q.rows(t, n), keys.t(), scores, end);
-            for (i, scores) in scores.chunks_mut(end).enumerate() {
-                let (seen, unseen) = scores.split_at_mut(start + i + 1);
-                seen.iter_mut().for_each(|s| *s = (1.0 + *s) * head.token_factor(start + i));
-                unseen.fill(0.0);
-            }
-            product(-1.0, View::new(scores, n, end, end), steps, zs, hd);
-            for (i, z) in zs.chunks_mut(hd).enumerate() {
-                inner_norm(head, z);
-                axpy(1.0, head.q.row(t + i), z);
-                out.write(head.first_row + t + i, head.column, z, false);
-            }
-
-            if end == mini_batch {
-                let factor = -head.token_factor(mini_batch - 1);
-                product(factor, keys.t(), steps, w, hd);
-                for h in open.chunks(row) {
-                    axpy(factor, &h[hd..], b);
-                }
+            learn(head, targets, batch, zs, open);
+            see(head, batch, fast, open, zs, &mut scores, out);
+            if batch.end() == mini_batch {
+                commit(head, fast, open, mini_batch);
                 if let Some(probe) = probe {
-                    rows_out(zs, b);
-                    product(1.0, head.k.rows(t, n), View::new(w, hd, hd, hd), zs, hd);
-                    probe.after(head, t, zs);
+                    keys_through(head, batch, fast, zs);
+                    probe.after(head, targets, batch.t, zs);
                 }
             }
-            t += n;
         }
+    }
+}
+
+/// zs ← k W + b for the rows of a mini-batch.
+pub(super) fn keys_through(head: &Head<'_>, Batch { t, n, .. }: Batch, fast: &[f32], zs: &mut [f32]) {
+    through(head.k.rows(t, n), head.head_dim(), fast, zs);
+}
+
+/// zs ← x W + b, for rows of a head.
+fn through(x: View<'_>, hd: usize, fast: &[f32], zs: &mut [f32]) {
+    let (w, b) = fast.split_at(hd * hd);
+    rows_out(zs, b);
+    product(1.0, x, View::new(w, hd, hd, hd), zs, hd);
+}
+
+/// Puts k and h of the rows among the open ones, from z = k W + b.
+pub(super) fn learn(head: &Head<'_>, targets: &Targets<'_>, Batch { t, start, .. }: Batch, zs: &[f32], open: &mut [f32]) {
+    let hd = head.head_dim();
+    for (i, z) in zs.chunks(hd).enumerate() {
+        let (k, h) = open[(start + i) * 2 * hd..][..2 * hd].split_at_mut(hd);
+        k.copy_from_slice(head.k.row(t + i));
+        inner_gradient(head, z, targets.v.row(t + i), k, h);
+        h.iter_mut().for_each(|h| *h *= targets.lr(t + i));
+    }
+}
+
+/// The keys and steps of the first `end` open rows.
+fn open_rows(open: &[f32], end: usize, hd: usize) -> (View<'_>, View<'_>) {
+    (View::new(open, end, hd, 2 * hd), View::new(&open[hd..], end, hd, 2 * hd))
+}
+
+/// Writes the outputs of the rows, with W and b as of the start of their mini-batch and its open rows. `zs` has room for the rows, `scores` for all pairs.
+pub(super) fn see(
+    head: &Head<'_>,
+    batch: Batch,
+    fast: &[f32],
+    open: &[f32],
+    zs: &mut [f32],
+    scores: &mut [f32],
+    out: &Columns<'_>,
+) {
+    let (Batch { t, n, start }, end, hd) = (batch, batch.end(), head.head_dim());
+    through(head.q.rows(t, n), hd, fast, zs);
+    let scores = &mut scores[..n * end];
+    scores.fill(0.0);
+    let (keys, steps) = open_rows(open, end, hd);
+    product(1.0, head.q.rows(t, n), keys.t(), scores, end);
+    for (i, scores) in scores.chunks_mut(end).enumerate() {
+        let (seen, unseen) = scores.split_at_mut(start + i + 1);
+        seen.iter_mut().for_each(|s| *s = (1.0 + *s) * head.token_factor(start + i));
+        unseen.fill(0.0);
+    }
+    product(-1.0, View::new(scores, n, end, end), steps, zs, hd);
+    for (i, z) in zs.chunks_mut(hd).enumerate() {
+        inner_norm(head, z);
+        axpy(1.0, head.q.row(t + i), z);
+        out.write(head.first_row + t + i, head.column, z, false);
+    }
+}
+
+/// The end of a mini-batch: W −= tok Σ k_jᵀ h_j, b −= tok Σ h_j.
+pub(super) fn commit(head: &Head<'_>, fast: &mut [f32], open: &[f32], mini_batch: usize) {
+    let (hd, factor) = (head.head_dim(), -head.token_factor(mini_batch - 1));
+    let (w, b) = fast.split_at_mut(hd * hd);
+    let (keys, steps) = open_rows(open, mini_batch, hd);
+    product(factor, keys.t(), steps, w, hd);
+    for row in open.chunks(2 * hd) {
+        axpy(factor, &row[hd..], b);
     }
 }
 
@@ -168,18 +214,16 @@ impl Kernel for TttLinear {
         if self.front.is_some() {
             return vec![rows];
         }
-        // Open rows that there is room for.
-        let open = self.geometry.mini_batch.next_multiple_of(16);
-        // Rows of q and k in sixteens, of z, and scores.
-        let tile = Tile::new(caps, |_| (2 * 16 * Self::shares(hd).1 + hd + open) * 4);
-        let (a_chunk, commit) = self.chunk_rounds(tile.chunk);
-        let dual = launch("ttt_linear", tile.chunk, a_chunk, commit).part("ttt_linear_held").constant("OPEN", open);
+        let (tile, open) = Self::tile(&self.geometry, caps);
+        let (a_chunk, commit) = Self::chunk_rounds(&self.geometry, tile.chunk);
+        let dual = launch("ttt_linear", tile.chunk, a_chunk, commit);
+        let dual = dual.part("ttt_linear_held").part("ttt_linear_step").part("ttt_linear_scores").constant("OPEN", open);
         self.geometry.prefer_rows(io, dual, rows)
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        super::ttt::over_heads(args, self.geometry, self.front.as_ref(), |head, fast, open, out, probe| {
-            self.advance(head, fast, open, out, probe)
+        super::ttt::over_heads(args, self.geometry, self.front.as_ref(), |head, targets, fast, open, out, probe| {
+            self.advance(head, targets, fast, open, out, probe)
         });
     }
 

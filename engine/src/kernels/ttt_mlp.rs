@@ -1,7 +1,7 @@
 //! The TTT-MLP layer: each head's hidden state is a two-layer model that takes a gradient step on every token.
 
 use super::matmul::Columns;
-use super::ttt::{Front, Geometry, Head, Passes, Probe, Tile, inner_gradient, inner_norm, rows_out};
+use super::ttt::{Batch, Front, Geometry, Head, Passes, Probe, Targets, Tile, inner_gradient, inner_norm, rows_out};
 use super::*;
 use crate::vector::{View, axpy, gelus, product, times_gelu_slope};
 
@@ -48,7 +48,15 @@ impl TttMlp {
     }
 
     /// One head over the tokens of one sequence.
-    fn advance(&self, head: &Head<'_>, fast: &mut [f32], open: &mut [f32], out: &Columns<'_>, probe: Option<&Probe<'_>>) {
+    fn advance(
+        &self,
+        head: &Head<'_>,
+        targets: &Targets<'_>,
+        fast: &mut [f32],
+        open: &mut [f32],
+        out: &Columns<'_>,
+        probe: Option<&Probe<'_>>,
+    ) {
         let Geometry { head_dim: hd, mini_batch, .. } = self.geometry;
         let (wide, row) = (4 * hd, Self::row_len(&self.geometry));
         let (w1, rest) = fast.split_at_mut(hd * wide);
@@ -56,11 +64,8 @@ impl TttMlp {
         let (w2, b2) = rest.split_at_mut(wide * hd);
         let mut hidden = vec![0.0; mini_batch * wide];
         let (mut zs, mut scores) = (vec![0.0; mini_batch * hd], vec![0.0; mini_batch * mini_batch]);
-        let mut t = 0;
-        while t < head.count {
-            let start = (head.position + t) % mini_batch;
-            let n = (mini_batch - start).min(head.count - t);
-            let end = start + n;
+        for batch in head.mini_batches(mini_batch) {
+            let (Batch { t, n, start }, end) = (batch, batch.end());
             let (first, second) = (View::new(w1, hd, wide, wide), View::new(w2, wide, hd, hd));
             let (hidden, zs) = (&mut hidden[..n * wide], &mut zs[..n * hd]);
 
@@ -76,12 +81,12 @@ impl TttMlp {
             rows_out(zs, b2);
             product(1.0, View::new(&open[start * row + hd + wide..], n, wide, row), second, zs, hd);
             if let Some(probe) = probe {
-                probe.before(head, t, zs, end == mini_batch);
+                probe.before(head, targets, t, zs, end == mini_batch);
             }
             for (i, z2) in zs.chunks(hd).enumerate() {
                 let h2 = &mut open[(start + i) * row + hd + 2 * wide..][..hd];
-                inner_gradient(head, z2, head.v.row(t + i), head.k.row(t + i), h2);
-                h2.iter_mut().for_each(|h| *h *= head.lr(t + i));
+                inner_gradient(head, z2, targets.v.row(t + i), head.k.row(t + i), h2);
+                h2.iter_mut().for_each(|h| *h *= targets.lr(t + i));
             }
             for (i, z1) in hidden.chunks(wide).enumerate() {
                 let (k_h1_x2, h2) = open[(start + i) * row..][..row].split_at_mut(hd + 2 * wide);
@@ -132,10 +137,9 @@ impl TttMlp {
                     gelus(hidden);
                     rows_out(zs, b2);
                     product(1.0, View::new(hidden, n, wide, wide), View::new(w2, wide, hd, hd), zs, hd);
-                    probe.after(head, t, zs);
+                    probe.after(head, targets, t, zs);
                 }
             }
-            t += n;
         }
     }
 }
@@ -203,8 +207,8 @@ impl Kernel for TttMlp {
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        super::ttt::over_heads(args, self.geometry, self.front.as_ref(), |head, fast, open, out, probe| {
-            self.advance(head, fast, open, out, probe)
+        super::ttt::over_heads(args, self.geometry, self.front.as_ref(), |head, targets, fast, open, out, probe| {
+            self.advance(head, targets, fast, open, out, probe)
         });
     }
 

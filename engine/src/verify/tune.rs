@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use web_time::Instant;
 
-use super::{Failure, VerifyError, check_launches, graph, planned, variants, with_launch};
+use super::{Failure, VerifyError, check_launches, graph, planned, variants, with_launch, without_tuning};
 use crate::caps::Caps;
 use crate::device::{Device, DeviceError, yield_now};
 use crate::exec::{Program, States, Weights};
+use crate::graph::fuse::scans::TwoPasses;
 use crate::kernels::{Case, CaseInput, Fill, KERNELS, Launch, Role};
 use crate::plan::{Place, Plan, PlanStep};
 use crate::step::{Sequence, Step};
@@ -30,7 +31,7 @@ pub enum Effort {
 
 /// Whether [`tune`] would find nothing new for these plans.
 pub fn is_tuned(device: &Device, plans: &[Plan]) -> bool {
-    device.is_cpu() || (unknown(device.caps(), plans).is_empty() && untimed(device, plans).is_empty())
+    device.is_cpu() || (unknown(device, plans, Effort::Once).is_empty() && untimed(device, plans).is_empty())
 }
 
 /// Checks the launches that these plans may use on their device, and times those that compute the same; what the device was given of it already
@@ -49,7 +50,7 @@ pub async fn tune(
     }
     let device = &device.without_profile();
     let start = Instant::now();
-    let checks = checks(device.caps(), &unknown(device.caps(), plans), effort);
+    let checks = checks(device.caps(), &unknown(device, plans, effort), effort);
     let steps = if effort == Effort::Once { untimed(device, plans) } else { Vec::new() };
     let total = checks.len() + steps.len();
     for (done, check) in checks.into_iter().enumerate() {
@@ -65,9 +66,9 @@ pub async fn tune(
     for (i, step) in steps.iter().enumerate() {
         progress(total - steps.len() + i, total);
         // The sizes of earlier steps may have been near.
-        if let Some(usable) = to_time(step, device, &tuning) {
+        if let Some(choice) = to_time(step, device, &tuning) {
             let began = Instant::now();
-            time(device, step, &usable, &mut tuning).await?;
+            time(device, step, &choice, &mut tuning).await?;
             log::debug!("timed {} in {:.3} s", step.label, began.elapsed().as_secs_f64());
         }
     }
@@ -83,8 +84,10 @@ fn candidates(step: &PlanStep, caps: &Caps) -> Vec<Launch> {
     candidates
 }
 
-/// The launches that these plans may use and of which nothing is known, with their kernels: first those that they do use.
-fn unknown(caps: &Caps, plans: &[Plan]) -> Vec<(&'static str, Launch)> {
+/// The launches that these plans may use and of which nothing is known, with their kernels: first those that they do use. What may take the place of
+/// a step is used only once it was timed.
+fn unknown(device: &Device, plans: &[Plan], effort: Effort) -> Vec<(&'static str, Launch)> {
+    let caps = device.caps();
     let (mut planned, mut others) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for step in plans.iter().flat_map(|p| &p.steps) {
@@ -93,6 +96,12 @@ fn unknown(caps: &Caps, plans: &[Plan]) -> Vec<(&'static str, Launch)> {
             if !caps.tuning.knows(&name) && seen.insert(name) {
                 if i == 0 { &mut planned } else { &mut others }.push((step.op.name(), launch));
             }
+        }
+    }
+    let untimed = if effort == Effort::Once { untimed(device, plans) } else { Vec::new() };
+    for (kernel, launch) in untimed.iter().filter_map(|step| two_passes(step)?.launches(caps)).flatten() {
+        if !caps.tuning.knows(&launch.name()) && seen.insert(launch.name()) {
+            others.push((kernel, launch));
         }
     }
     planned.append(&mut others);
@@ -188,13 +197,29 @@ const MOST_BYTES: f64 = 64e6;
 /// Operations of a node that is timed on a software adapter, which takes seconds for others and is there for tests.
 const MOST_OPERATIONS_IN_SOFTWARE: u64 = 10_000_000;
 
-/// The variants of a step that have to be timed: more than one, and none at a size that is near.
-fn to_time(step: &PlanStep, device: &Device, tuning: &Tuning) -> Option<Vec<Launch>> {
-    let usable = tuning.usable(candidates(step, device.caps()));
+/// What is timed of a step.
+struct Choice {
+    variants: Vec<Launch>,
+    /// What may take its place, with its name.
+    passes: Option<(String, TwoPasses)>,
+}
+
+/// The two passes that may take the place of a step.
+fn two_passes(step: &PlanStep) -> Option<TwoPasses> {
+    let case = by_itself(step);
+    TwoPasses::of(&step.op, &case.inputs.iter().map(|i| &i.desc).collect::<Vec<_>>())
+}
+
+/// What has to be timed of a step: more than one way, and none at a size that is near.
+fn to_time(step: &PlanStep, device: &Device, tuning: &Tuning) -> Option<Choice> {
+    let caps = Caps { tuning: Arc::new(tuning.clone()), ..device.caps().clone() };
+    let variants = tuning.usable(candidates(step, &caps));
+    let passes = two_passes(step).and_then(|passes| Some((passes.name(&caps)?, passes)));
+    let names: Vec<String> = variants.iter().map(Launch::name).chain(passes.iter().map(|p| p.0.clone())).collect();
     let size = Size::of(&step.op, &step.io);
     let small = step.io.least_bytes() <= MOST_BYTES && (size.operations <= MOST_OPERATIONS_IN_SOFTWARE || !device.is_software());
-    let near = || tuning.nearest(size, &usable).is_some_and(|(_, distance)| distance <= NEAR);
-    (usable.len() > 1 && small && !near()).then_some(usable)
+    let near = || tuning.nearest(size, &names).is_some_and(|(_, distance)| distance <= NEAR);
+    (names.len() > 1 && small && !near()).then_some(Choice { variants, passes })
 }
 
 /// The steps of plans that have to be timed.
@@ -208,8 +233,8 @@ fn untimed<'a>(device: &Device, plans: &'a [Plan]) -> Vec<&'a PlanStep> {
     steps
 }
 
-/// Times these variants of a step, in turns, and notes how long they took.
-async fn time(device: &Device, step: &PlanStep, usable: &[Launch], tuning: &mut Tuning) -> Result<(), VerifyError> {
+/// Times a step, in turns, and notes how long it took in each way.
+async fn time(device: &Device, step: &PlanStep, choice: &Choice, tuning: &mut Tuning) -> Result<(), VerifyError> {
     /// Seconds that a turn should take at least, so that clocks and submits don't matter, and all turns at most.
     const TURN: f64 = 2e-3;
     const ALL: f64 = 0.2;
@@ -219,9 +244,16 @@ async fn time(device: &Device, step: &PlanStep, usable: &[Launch], tuning: &mut 
     // Rows that lie apart in the plan lie together here, so that the names may differ, but not the order.
     let of_plan = step.op.kernel().variants(&step.io, device.caps());
     let here = alone.op.kernel().variants(&alone.io, device.caps());
+    let chosen = here.into_iter().zip(of_plan).filter(|(_, planned)| choice.variants.contains(planned));
+    let mut ways: Vec<(String, Plan)> =
+        chosen.map(|(launch, planned)| (planned.name(), with_launch(&plan, &case, launch))).collect();
+    if let Some((name, passes)) = &choice.passes {
+        let mut graph = graph.clone();
+        passes.clone().replace(&mut graph, 0);
+        ways.push((name.clone(), Plan::new(&graph, &without_tuning(device.caps()))?));
+    }
     let mut timed = Vec::new();
-    for (launch, planned) in here.into_iter().zip(of_plan).filter(|(_, planned)| usable.contains(planned)) {
-        let (plan, name) = (with_launch(&plan, &case, launch), planned.name());
+    for (name, plan) in ways {
         match Timed::new(device, plan, &case.steps[0]).await {
             Ok(run) => timed.push((name, run)),
             Err(error @ DeviceError::Shader { .. }) => {

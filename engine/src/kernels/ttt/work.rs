@@ -25,12 +25,14 @@ impl Geometry {
         let (tokens, b) = (io.inputs[0].desc.rows(), self.mini_batch);
         // A run may begin and end within a mini-batch.
         let chunks = tokens.min((tokens / b + 2) * b.div_ceil(chunk));
-        // The norms of the rows: loops over a head, and sums over 16 invocations.
-        let (over_head, sum) = (self.head_dim.div_ceil(16) + 1, 5);
-        let norms = 6 * over_head + 5 * sum;
         // A probe takes the norm of z twice more.
-        let probe = a_model.map_or(0, |a_model| 2 + a_model + 6 * (over_head + sum));
-        1 + chunks * (1 + a_chunk + norms + probe) + (tokens / b + 1) * a_commit
+        let probe = a_model.map_or(0, |a_model| 2 + a_model + 6 * self.norm_rounds());
+        1 + chunks * (1 + a_chunk + 6 * self.norm_rounds() + probe) + (tokens / b + 1) * a_commit
+    }
+
+    /// Rounds of a loop over a row's norm: over a head, and a sum over 16 invocations.
+    pub(in crate::kernels) fn norm_rounds(&self) -> usize {
+        self.head_dim.div_ceil(16) + 1 + 5
     }
 
     /// The work, given that of one head and token, and, if there is a probe, of one more pass through the inner model. `passes` tells of the form: row by
