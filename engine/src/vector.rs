@@ -5,10 +5,12 @@ use half::{bf16, f16};
 use multiversion::multiversion;
 
 pub(crate) use self::activation::*;
+pub(crate) use self::norm::*;
 use self::stored::*;
 use crate::tensor::{BLOCK, DType};
 
 mod activation;
+mod norm;
 
 /// Rows in the formats that weights are stored in.
 #[cfg_attr(all(target_arch = "wasm32", target_feature = "simd128"), path = "vector/stored_simd128.rs")]
@@ -16,6 +18,9 @@ mod stored;
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod product_simd128;
+
+#[cfg(target_arch = "x86_64")]
+mod product_x86;
 
 /// A weight matrix in the format it is stored in, rows padded to [`crate::tensor::Desc::stride`].
 #[derive(Clone, Copy)]
@@ -194,6 +199,10 @@ pub(crate) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], strid
         }
         return;
     }
+    #[cfg(target_arch = "x86_64")]
+    if product_x86::product(alpha, a, b, c, stride) {
+        return;
+    }
     packed_product(alpha, a, b, c, stride);
 }
 
@@ -212,24 +221,6 @@ fn packed_product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], stride: u
         let (a, b, c) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
         matrixmultiply::sgemm(m, k, n, alpha, a, ar, ac, b, br, bc, 1.0, c, stride as isize, 1);
     }
-}
-
-/// The mean of a row, and the mean of the squares around it.
-#[multiversion(targets("x86_64+avx2+fma"))]
-pub(crate) fn mean_and_variance(x: &[f32]) -> (f32, f32) {
-    let n = x.len() as f32;
-    let mean = folded_sum(x, |x| x) / n;
-    (mean, folded_sum(x, |x| (x - mean) * (x - mean)) / n)
-}
-
-/// Σ f(xᵢ).
-#[inline(always)]
-fn folded_sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    const WIDTH: usize = 16;
-    let (x, rest) = x.as_chunks::<WIDTH>();
-    let mut sums = [0f32; WIDTH];
-    x.iter().for_each(|x| sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f(*x)));
-    rest.iter().fold(folded(sums), |sum, x| sum + f(*x))
 }
 
 /// s ← d ∘ s + a b, and then s·c.
@@ -335,14 +326,20 @@ mod tests {
     #[test]
     fn products_agree_with_their_definition() {
         let numbers = |n: usize, k: usize| -> Vec<f32> { (0..n).map(|i| ((i * k) % 11) as f32 - 5.0).collect() };
-        for (m, k, n) in [(1, 1, 1), (1, 5, 7), (3, 4, 2), (17, 64, 9)] {
+        for (m, k, n) in [(1, 1, 1), (1, 5, 7), (3, 4, 2), (17, 64, 9), (4, 3, 16), (13, 16, 48), (16, 7, 32), (64, 5, 80)] {
             let (a, b) = (numbers(m * k, 3), numbers(k * n, 7));
+            let a_t: Vec<f32> = (0..m * k).map(|i| a[i % m * k + i / m]).collect();
             let wanted = |i: usize, j: usize| (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum::<f32>();
             let b_t: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
             for b in [View::new(&b, k, n, n), View::new(&b_t, n, k, k).t()] {
-                let mut c = vec![1.0; m * n];
-                product(2.0, View::new(&a, m, k, k), b, &mut c, n);
-                (0..m * n).for_each(|i| assert_eq!(c[i], 1.0 + 2.0 * wanted(i / n, i % n), "{m} {k} {n}"));
+                for a in [View::new(&a, m, k, k), View::new(&a_t, k, m, m).t()] {
+                    // Rows of C that lie apart: what is between them stays.
+                    let stride = n + 3;
+                    let mut c = vec![1.0; m * stride];
+                    product(2.0, a, b, &mut c, stride);
+                    let wanted = |i: usize| if i % stride < n { 1.0 + 2.0 * wanted(i / stride, i % stride) } else { 1.0 };
+                    (0..m * stride).for_each(|i| assert_eq!(c[i], wanted(i), "{m} {k} {n}"));
+                }
             }
         }
     }

@@ -128,7 +128,8 @@ impl Kernel for Matmul {
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        const PANEL: usize = 128;
+        /// Most rows of the weight that one panel has: the more, the less often x is packed.
+        const PANEL: usize = 256;
         thread_local! {
             // The panel of widened weights and the product with it, kept so that no call allocates.
             static SCRATCH: std::cell::RefCell<(Vec<f32>, Vec<f32>)> = const { std::cell::RefCell::new((Vec::new(), Vec::new())) };
@@ -142,10 +143,13 @@ impl Kernel for Matmul {
         let y = &mut args.outputs[0];
         let width = y.width();
         let y = Columns::new(y.rows(rows), width);
+        // As many for each thread, all of about one size.
+        let threads = rayon::current_num_threads();
+        let size = count.div_ceil(threads * count.div_ceil(threads * PANEL)).next_multiple_of(16);
         let x_view = View::new(&x.f32s()[x.operand.offset..], rows, k, x.operand.stride);
-        (0..count.div_ceil(PANEL)).into_par_iter().for_each(|panel| {
-            let start = panel * PANEL;
-            let n = PANEL.min(count - start);
+        (0..count.div_ceil(size)).into_par_iter().for_each(|panel| {
+            let start = panel * size;
+            let n = size.min(count - start);
             SCRATCH.with_borrow_mut(|(weights, sums)| {
                 sums.clear();
                 sums.resize(rows * n, 0.0);
@@ -153,7 +157,7 @@ impl Kernel for Matmul {
                 let panel = if let Matrix::F32(w) = w {
                     View::new(&w[start * stride..], n, k, stride)
                 } else {
-                    weights.resize(PANEL * k, 0.0);
+                    weights.resize(size * k, 0.0);
                     for (i, row) in weights.chunks_mut(k).take(n).enumerate() {
                         widen(w, (start + i) * stride, row);
                     }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::matmul::Columns;
 use super::*;
-use crate::vector::{View, mean_and_variance};
+use crate::vector::{View, mean_and_variance, norm_gradient, normalise};
 
 mod cases;
 mod front;
@@ -144,27 +144,13 @@ fn statistics(z: &[f32]) -> (f32, f32) {
 /// z ← γ ∘ (z − mean) / s + β.
 pub(super) fn inner_norm(head: &Head<'_>, z: &mut [f32]) {
     let (mean, scale) = statistics(z);
-    for ((z, gamma), beta) in z.iter_mut().zip(head.gamma).zip(head.beta) {
-        *z = gamma * (*z - mean) * scale + beta;
-    }
+    normalise(z, mean, scale, head.gamma, head.beta);
 }
 
-/// g = ∇_z ½‖LN(z) − (v − k)‖²: with ẑ the normalised z and u = (γ ∘ ẑ + β − v + k) ∘ γ,
-/// g = (u − mean(u) − ẑ · mean(u ∘ ẑ)) / s.
-pub(super) fn inner_gradient(head: &Head<'_>, z: &[f32], v: &[f32], k: &[f32], g: &mut [f32]) {
+/// g = rate · ∇_z ½‖LN(z) − (v − k)‖²; z becomes the normalised z.
+pub(super) fn inner_gradient(head: &Head<'_>, z: &mut [f32], v: &[f32], k: &[f32], rate: f32, g: &mut [f32]) {
     let (mean, scale) = statistics(z);
-    let (mut sum_u, mut sum_uz) = (0.0, 0.0);
-    for (i, g) in g.iter_mut().enumerate() {
-        let normed = (z[i] - mean) * scale;
-        let u = (head.gamma[i] * normed + head.beta[i] - (v[i] - k[i])) * head.gamma[i];
-        sum_u += u;
-        sum_uz += u * normed;
-        *g = u;
-    }
-    let n = z.len() as f32;
-    for (g, z) in g.iter_mut().zip(z) {
-        *g = (*g - sum_u / n - (z - mean) * scale * (sum_uz / n)) * scale;
-    }
+    norm_gradient(z, (mean, scale, rate), (head.gamma, head.beta), (v, k), g);
 }
 
 /// ½‖LN(z) − (v − k)‖².
@@ -417,7 +403,7 @@ mod tests {
             column: 0,
         };
         let mut g = vec![0.0; N];
-        inner_gradient(&head, &z, &v, &k, &mut g);
+        inner_gradient(&head, &mut z.clone(), &v, &k, 1.0, &mut g);
         for i in 0..N {
             let mut moved: Vec<f64> = z.iter().map(|z| f64::from(*z)).collect();
             moved[i] += 1e-5;

@@ -128,14 +128,13 @@ fn through(x: View<'_>, hd: usize, fast: &[f32], zs: &mut [f32]) {
     product(1.0, x, View::new(w, hd, hd, hd), zs, hd);
 }
 
-/// Puts k and h of the rows among the open ones, from z = k W + b.
-pub(super) fn learn(head: &Head<'_>, targets: &Targets<'_>, Batch { t, start, .. }: Batch, zs: &[f32], open: &mut [f32]) {
+/// Puts k and h of the rows among the open ones, from z = k W + b, which is used up.
+pub(super) fn learn(head: &Head<'_>, targets: &Targets<'_>, Batch { t, start, .. }: Batch, zs: &mut [f32], open: &mut [f32]) {
     let hd = head.head_dim();
-    for (i, z) in zs.chunks(hd).enumerate() {
+    for (i, z) in zs.chunks_mut(hd).enumerate() {
         let (k, h) = open[(start + i) * 2 * hd..][..2 * hd].split_at_mut(hd);
         k.copy_from_slice(head.k.row(t + i));
-        inner_gradient(head, z, targets.v.row(t + i), k, h);
-        h.iter_mut().for_each(|h| *h *= targets.lr(t + i));
+        inner_gradient(head, z, targets.v.row(t + i), k, targets.lr(t + i), h);
     }
 }
 

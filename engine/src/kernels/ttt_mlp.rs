@@ -83,10 +83,9 @@ impl TttMlp {
             if let Some(probe) = probe {
                 probe.before(head, targets, t, zs, end == mini_batch);
             }
-            for (i, z2) in zs.chunks(hd).enumerate() {
+            for (i, z2) in zs.chunks_mut(hd).enumerate() {
                 let h2 = &mut open[(start + i) * row + hd + 2 * wide..][..hd];
-                inner_gradient(head, z2, targets.v.row(t + i), head.k.row(t + i), h2);
-                h2.iter_mut().for_each(|h| *h *= targets.lr(t + i));
+                inner_gradient(head, z2, targets.v.row(t + i), head.k.row(t + i), targets.lr(t + i), h2);
             }
             for (i, z1) in hidden.chunks(wide).enumerate() {
                 let (k_h1_x2, h2) = open[(start + i) * row..][..row].split_at_mut(hd + 2 * wide);

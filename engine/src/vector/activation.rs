@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::folded_sum;
+use super::norm::folded_sum;
 
 /// eˣ, by the system's library; in WebAssembly, whose library is slow and takes one number at a time, in steps that vectorise.
 #[inline]
