@@ -7,10 +7,12 @@ use multiversion::multiversion;
 pub(crate) use self::activation::*;
 pub(crate) use self::norm::*;
 use self::stored::*;
+pub(crate) use self::view::{View, ViewMut};
 use crate::tensor::{BLOCK, DType};
 
 mod activation;
 mod norm;
+mod view;
 
 /// Rows in the formats that weights are stored in.
 #[cfg_attr(all(target_arch = "wasm32", target_feature = "simd128"), path = "vector/stored_simd128.rs")]
@@ -159,29 +161,6 @@ pub(crate) fn multiply_adds<const CHAINS: usize>(sums: &mut [[f32; 8]; CHAINS], 
     }
 }
 
-/// A row-major matrix in a slice, or its transpose: element (i, j) is at `i * row + j * column`.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    data: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row: usize,
-    column: usize,
-}
-
-impl<'a> View<'a> {
-    /// `rows` rows of `columns` elements, `stride` apart.
-    pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> View<'a> {
-        assert!(rows > 0 && columns > 0 && columns <= stride && data.len() >= (rows - 1) * stride + columns);
-        View { data, rows, columns, row: stride, column: 1 }
-    }
-
-    /// The transpose.
-    pub(crate) fn t(self) -> View<'a> {
-        View { rows: self.columns, columns: self.rows, row: self.column, column: self.row, ..self }
-    }
-}
-
 /// C ← C + alpha A B, where C has rows of B's width, `stride` apart.
 pub(crate) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], stride: usize) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
@@ -208,6 +187,38 @@ pub(crate) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], strid
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use product_simd128::product as packed_product;
+
+/// C ← C + A Wᵀ, W stored rows of which the first begins at element (or word) `start` and each next one `stride` behind; `scratch` is kept for the
+/// next call.
+pub(crate) fn product_stored(a: View<'_>, w: Matrix<'_>, start: usize, stride: usize, mut c: ViewMut<'_>, scratch: &mut Scratch) {
+    #[cfg(target_arch = "x86_64")]
+    if product_x86::product_stored(a, w, start, stride, &mut c, scratch) {
+        return;
+    }
+    let (rows, k, n) = (a.rows, a.columns, c.columns());
+    scratch.sums.clear();
+    scratch.sums.resize(rows * n, 0.0);
+    let panel = if let Matrix::F32(w) = w {
+        View::new(&w[start..], n, k, stride)
+    } else {
+        scratch.weights.resize(n * k, 0.0);
+        for (i, row) in scratch.weights.chunks_mut(k).take(n).enumerate() {
+            widen(w, start + i * stride, row);
+        }
+        View::new(&scratch.weights, n, k, k)
+    };
+    product(1.0, a, panel.t(), &mut scratch.sums, n);
+    for (r, sums) in scratch.sums.chunks(n).enumerate() {
+        c.row(r).iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
+    }
+}
+
+/// Room for a product with stored rows: weights as floats, and sums or weights in another order.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    weights: Vec<f32>,
+    sums: Vec<f32>,
+}
 
 /// The product for which both operands are brought into the order of the arithmetic first; its sizes have been checked.
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
@@ -339,6 +350,34 @@ mod tests {
                     product(2.0, a, b, &mut c, stride);
                     let wanted = |i: usize| if i % stride < n { 1.0 + 2.0 * wanted(i / stride, i % stride) } else { 1.0 };
                     (0..m * stride).for_each(|i| assert_eq!(c[i], wanted(i), "{m} {k} {n}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_with_stored_rows_are_their_dots() {
+        for dtype in [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1] {
+            for (m, k, n) in [(1, 32, 3), (4, 32, 1), (7, 96, 20), (13, 288, 37), (32, 32, 64)] {
+                let desc = Desc::fixed(dtype, &[n + 1, k]);
+                let words = crate::kernels::Fill::uniform(1, 1.0).words(&desc);
+                let w = match dtype {
+                    DType::F32 => Matrix::F32(bytemuck::cast_slice(&words)),
+                    DType::F16 => Matrix::F16(bytemuck::cast_slice(&words)),
+                    DType::BF16 => Matrix::BF16(bytemuck::cast_slice(&words)),
+                    DType::Q8_0 => Matrix::Q8_0(&words),
+                    DType::Q4_0 => Matrix::Q4_0(&words),
+                    _ => Matrix::Q4_1(&words),
+                };
+                // Rows of x and y lie apart; what is between those of y stays.
+                let x: Vec<f32> = (0..m * (k + 5)).map(|i| ((i * 7) % 13) as f32 / 13.0 - 0.4).collect();
+                let mut y = vec![1.0; m * (n + 3)];
+                let (a, c) = (View::new(&x, m, k, k + 5), ViewMut::new(&mut y, m, n, n + 3));
+                product_stored(a, w, desc.stride(), desc.stride(), c, &mut Scratch::default());
+                for (i, y) in y.iter().enumerate() {
+                    let (r, j) = (i / (n + 3), i % (n + 3));
+                    let sum = if j < n { dot_stored(w, (j + 1) * desc.stride(), &x[r * (k + 5)..][..k]) } else { 0.0 };
+                    assert!((y - 1.0 - sum).abs() < 1e-4, "{dtype}, {m} {k} {n}, row {r}, column {j}: {y}, wanted {}", 1.0 + sum);
                 }
             }
         }

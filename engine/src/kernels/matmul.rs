@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::embed::{expect_matrix, with_weight};
 use super::*;
-use crate::vector::{Matrix, View, product, widen};
+use crate::vector::{Scratch, View, ViewMut, product_stored};
 
 /// `y[t, n] = Σₖ x[t, k] · w[n, k]`, added to the last input in place if `residual`.
 /// Inputs: x `[rows, k]`, w `[n, k]` in a weight format, and with `residual` y `[rows, n]`.
@@ -128,46 +128,31 @@ impl Kernel for Matmul {
     }
 
     fn reference(&self, args: &mut Args<'_>) {
-        /// Most rows of the weight that one panel has: the more, the less often x is packed.
+        /// Most rows of the weight that one panel has.
         const PANEL: usize = 256;
         thread_local! {
-            // The panel of widened weights and the product with it, kept so that no call allocates.
-            static SCRATCH: std::cell::RefCell<(Vec<f32>, Vec<f32>)> = const { std::cell::RefCell::new((Vec::new(), Vec::new())) };
+            // Kept so that no call allocates.
+            static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
         }
         let [x, w] = args.inputs[..] else { unreachable!("two inputs are only read") };
         let (rows, k, first) = (x.live(args.step), x.operand.desc.width(), args.part.first as usize);
         let (count, residual) = (args.part.count as usize, self.residual);
-        if rows == 0 {
+        if rows == 0 || count == 0 {
             return;
         }
         let y = &mut args.outputs[0];
         let width = y.width();
-        let y = Columns::new(y.rows(rows), width);
-        // As many for each thread, all of about one size.
+        // As many panels for each thread, all of about one size.
         let threads = rayon::current_num_threads();
-        let size = count.div_ceil(threads * count.div_ceil(threads * PANEL)).next_multiple_of(16);
-        let x_view = View::new(&x.f32s()[x.operand.offset..], rows, k, x.operand.stride);
-        (0..count.div_ceil(size)).into_par_iter().for_each(|panel| {
-            let start = panel * size;
-            let n = size.min(count - start);
-            SCRATCH.with_borrow_mut(|(weights, sums)| {
-                sums.clear();
-                sums.resize(rows * n, 0.0);
-                let (w, stride) = (w.matrix(), w.operand.stride);
-                let panel = if let Matrix::F32(w) = w {
-                    View::new(&w[start * stride..], n, k, stride)
-                } else {
-                    weights.resize(size * k, 0.0);
-                    for (i, row) in weights.chunks_mut(k).take(n).enumerate() {
-                        widen(w, (start + i) * stride, row);
-                    }
-                    View::new(weights, n, k, k)
-                };
-                product(1.0, x_view, panel.t(), sums, n);
-                for (r, sums) in sums.chunks(n).enumerate() {
-                    y.write(r, first + start, sums, residual);
-                }
-            });
+        let size = count.div_ceil(threads * count.div_ceil(threads * PANEL)).next_multiple_of(32);
+        let x = View::new(&x.f32s()[x.operand.offset..], rows, k, x.operand.stride);
+        let panels = ViewMut::new(&mut y.rows(rows)[first..], rows, count, width).by_columns(size);
+        panels.into_par_iter().enumerate().for_each(|(panel, mut y)| {
+            if !residual {
+                (0..rows).for_each(|r| y.row(r).fill(0.0));
+            }
+            let stride = w.operand.stride;
+            SCRATCH.with_borrow_mut(|scratch| product_stored(x, w.matrix(), panel * size * stride, stride, y, scratch));
         });
     }
 

@@ -1,4 +1,4 @@
-//! The matrix product where B is small and its rows lie in one piece, in AVX-512 or AVX2 and FMA: it is read where it is, several rows of A at a time.
+//! Matrix products in AVX-512 or AVX2 and FMA that read A where it is, several rows at a time, and so B where it is small and its rows lie in one piece.
 //! Bringing such operands into an order of their own first, as the library does for all, takes as long as the arithmetic.
 
 use std::arch::x86_64::*;
@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use bytemuck::must_cast;
 
-use super::View;
+use super::{Matrix, Scratch, View, ViewMut, widen};
 
 /// Most numbers in B: it stays in the second cache, and of each tile's columns in the first.
 const MOST: usize = 1 << 15;
@@ -26,8 +26,9 @@ pub(super) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], strid
     if !(4..=64).contains(&a.rows) || k * n > MOST || !n.is_multiple_of(GROUP) {
         return false;
     }
+    let mut c = ViewMut::new(c, a.rows, n, stride);
     if b.column == 1 {
-        return tiled(alpha, a, b, c, stride);
+        return tiled(alpha, a, b, &mut c);
     }
     // Of more columns, elements that are written one after the other would lie in the same lines of the cache.
     if n > 2 * GROUP {
@@ -38,21 +39,100 @@ pub(super) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], strid
         for (j, column) in b.data.chunks(b.column).take(n).enumerate() {
             turned[j..].iter_mut().step_by(n).zip(column.iter().step_by(b.row)).for_each(|(to, x)| *to = *x);
         }
-        tiled(alpha, a, View::new(turned, k, n, n), c, stride)
+        tiled(alpha, a, View::new(turned, k, n, n), &mut c)
     })
 }
 
-/// The product of A with a B whose rows lie in one piece.
-fn tiled(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], stride: usize) -> bool {
+/// Stored rows that are widened at a time, and columns of them that are then turned: what is turned stays in the first cache.
+const PANEL: usize = 32;
+const DEPTH: usize = 256;
+
+/// See [`super::product_stored`]; false if it is not for this product, or this processor.
+pub(super) fn product_stored(
+    a: View<'_>,
+    w: Matrix<'_>,
+    start: usize,
+    stride: usize,
+    c: &mut ViewMut<'_>,
+    Scratch { weights, sums: turned }: &mut Scratch,
+) -> bool {
+    if a.rows < 4 || !has_instructions() {
+        return false;
+    }
+    // Rows that are no multiple of a page apart, or they would lie in the same lines of the cache.
+    let (k, apart) = (a.columns, a.columns + GROUP);
+    weights.resize(PANEL * apart, 0.0);
+    turned.resize(PANEL * DEPTH, 0.0);
+    for first in (0..c.columns()).step_by(PANEL) {
+        let n = PANEL.min(c.columns() - first);
+        for (i, row) in weights.chunks_mut(apart).take(n).enumerate() {
+            widen(w, start + (first + i) * stride, &mut row[..k]);
+        }
+        let mut panel = c.part(first, n);
+        for l in (0..k).step_by(DEPTH) {
+            let depth = DEPTH.min(k - l);
+            // What is beyond the last row is not used.
+            let rows: [&[f32]; PANEL] = from_fn(|i| &weights[i * apart + l..][..depth]);
+            #[expect(unsafe_code, reason = "only a program knows what its processor has")]
+            // SAFETY: the processor has AVX2.
+            unsafe {
+                turn(rows, turned.as_chunks_mut().0);
+            }
+            let (a, b) = (a.columns(l, depth), View::new(turned, depth, PANEL, PANEL));
+            tiled(1.0, a, b, &mut panel);
+        }
+    }
+    true
+}
+
+/// Columns of rows become rows, eight of each at a time.
+#[target_feature(enable = "avx2")]
+fn turn(rows: [&[f32]; PANEL], columns: &mut [[f32; PANEL]]) {
+    let depth = rows[0].len();
+    let whole = depth - depth % 8;
+    for l in (0..whole).step_by(8) {
+        for i in (0..PANEL).step_by(8) {
+            let block: [__m256; 8] = from_fn(|r| must_cast(*rows[i + r][l..].first_chunk::<8>().expect("a whole block")));
+            for (columns, turned) in columns[l..].iter_mut().zip(turned(block)) {
+                columns[i..i + 8].copy_from_slice(&must_cast::<_, [f32; 8]>(turned));
+            }
+        }
+    }
+    for l in whole..depth {
+        columns[l] = from_fn(|i| rows[i][l]);
+    }
+}
+
+/// A block of eight by eight, turned: by twos, by fours, by halves.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn turned(r: [__m256; 8]) -> [__m256; 8] {
+    let twos = |i: usize| [_mm256_unpacklo_ps(r[i], r[i + 1]), _mm256_unpackhi_ps(r[i], r[i + 1])];
+    let fours = |[a, b]: [__m256; 2], [c, d]: [__m256; 2]| {
+        let (low, high) = (_mm256_shuffle_ps::<0x44>, _mm256_shuffle_ps::<0xee>);
+        [low(a, c), high(a, c), low(b, d), high(b, d)]
+    };
+    let (a, b) = (fours(twos(0), twos(2)), fours(twos(4), twos(6)));
+    let low = |i: usize| _mm256_permute2f128_ps::<0x20>(a[i], b[i]);
+    let high = |i: usize| _mm256_permute2f128_ps::<0x31>(a[i], b[i]);
+    [low(0), low(1), low(2), low(3), high(0), high(1), high(2), high(3)]
+}
+
+fn has_instructions() -> bool {
+    std::is_x86_feature_detected!("avx512f") || (std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma"))
+}
+
+/// The product of A with a B whose rows lie in one piece: with as many columns as C has, or with whole groups of which C has the first.
+fn tiled(alpha: f32, a: View<'_>, b: View<'_>, c: &mut ViewMut<'_>) -> bool {
     #[expect(unsafe_code, reason = "only a program knows what its processor has")]
     // SAFETY: the processor has what each is compiled for.
     unsafe {
         if std::is_x86_feature_detected!("avx512f") {
-            avx512::product(alpha, a, b, c, stride);
+            avx512::product(alpha, a, b, c);
             return true;
         }
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            avx2::product(alpha, a, b, c, stride);
+            avx2::product(alpha, a, b, c);
             return true;
         }
     }
@@ -66,41 +146,57 @@ macro_rules! tiles {
             use super::*;
 
             #[target_feature(enable = $features)]
-            pub(super) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], stride: usize) {
+            pub(super) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut ViewMut<'_>) {
                 let pairs = b.columns - b.columns % (2 * $lanes);
                 for j in (0..pairs).step_by(2 * $lanes) {
-                    columns::<2>(alpha, a, b, j, c, stride);
+                    columns::<2>(alpha, a, b, j, c);
                 }
                 for j in (pairs..b.columns).step_by($lanes) {
-                    columns::<1>(alpha, a, b, j, c, stride);
+                    columns::<1>(alpha, a, b, j, c);
                 }
             }
 
             /// So many vectors of C's columns from j on.
             #[target_feature(enable = $features)]
             #[inline]
-            fn columns<const VECTORS: usize>(alpha: f32, a: View<'_>, b: View<'_>, j: usize, c: &mut [f32], stride: usize) {
-                let whole = a.rows - a.rows % $rows;
-                for i in (0..whole).step_by($rows) {
-                    add::<$rows, VECTORS>(alpha, tile(a, i, b, j), &mut c[i * stride + j..], stride);
+            fn columns<const VECTORS: usize>(alpha: f32, a: View<'_>, b: View<'_>, j: usize, c: &mut ViewMut<'_>) {
+                let mut i = 0;
+                while i + $rows <= a.rows {
+                    add(alpha, tile::<$rows, VECTORS>(a, i, b, j), c, i, j);
+                    i += $rows;
                 }
-                for i in whole..a.rows {
-                    add::<1, VECTORS>(alpha, tile(a, i, b, j), &mut c[i * stride + j..], stride);
+                while i + 4 <= a.rows {
+                    add(alpha, tile::<4, VECTORS>(a, i, b, j), c, i, j);
+                    i += 4;
+                }
+                for i in i..a.rows {
+                    add(alpha, tile::<1, VECTORS>(a, i, b, j), c, i, j);
                 }
             }
 
+            /// Adds sums to C from row i and column j on.
             #[target_feature(enable = $features)]
             #[inline]
             fn add<const ROWS: usize, const VECTORS: usize>(
                 alpha: f32,
                 sums: [[$vector; VECTORS]; ROWS],
-                c: &mut [f32],
-                stride: usize,
+                c: &mut ViewMut<'_>,
+                i: usize,
+                j: usize,
             ) {
                 for r in 0..ROWS {
-                    let (c, _) = c[r * stride..].as_chunks_mut::<$lanes>();
+                    let j = j.min(c.columns());
+                    let (whole, rest) = c.row(i + r)[j..].as_chunks_mut::<$lanes>();
                     for v in 0..VECTORS {
-                        c[v] = must_cast($multiply_add($all(alpha), sums[r][v], must_cast(c[v])));
+                        let sums = sums[r][v];
+                        match whole.get_mut(v) {
+                            Some(c) => *c = must_cast($multiply_add($all(alpha), sums, must_cast(*c))),
+                            None => {
+                                let sums: [f32; $lanes] = must_cast(sums);
+                                rest.iter_mut().zip(sums).for_each(|(c, sum)| *c += alpha * sum);
+                                break;
+                            }
+                        }
                     }
                 }
             }
@@ -167,9 +263,9 @@ mod tests {
             let a_t: Vec<f32> = (0..m * k).map(|i| a[i % m * k + i / m]).collect();
             let wanted = |i: usize, j: usize| (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum::<f32>();
             for a in [View::new(&a, m, k, k), View::new(&a_t, k, m, m).t()] {
-                let check = |product: &dyn Fn(View<'_>, &mut [f32])| {
+                let check = |product: &dyn Fn(View<'_>, &mut ViewMut<'_>)| {
                     let mut c = vec![1.0; m * stride];
-                    product(View::new(&b, k, n, n), &mut c);
+                    product(View::new(&b, k, n, n), &mut ViewMut::new(&mut c, m, n, stride));
                     let wanted = |i: usize| if i % stride < n { 1.0 + 2.0 * wanted(i / stride, i % stride) } else { 1.0 };
                     (0..m * stride).for_each(|i| assert_eq!(c[i], wanted(i), "{m} {k} {n}"));
                 };
@@ -177,10 +273,10 @@ mod tests {
                 // SAFETY: the processor has what each is compiled for.
                 unsafe {
                     if std::is_x86_feature_detected!("avx512f") {
-                        check(&|b, c| avx512::product(2.0, a, b, c, stride));
+                        check(&|b, c| avx512::product(2.0, a, b, c));
                     }
                     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-                        check(&|b, c| avx2::product(2.0, a, b, c, stride));
+                        check(&|b, c| avx2::product(2.0, a, b, c));
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! Dot products with rows as they are stored, and their widening, in loops that compilers vectorise.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use multiversion::multiversion;
 
@@ -32,9 +33,8 @@ pub(super) fn dot_bf16(w: &[bf16], x: &[f32]) -> f32 {
     dot_widened(multiversion::target::target_cfg_f!(target_feature = "fma"), w, x, from_bf16)
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
 pub(super) fn widen_f16(w: &[f16], out: &mut [f32]) {
-    w.iter().zip(out).for_each(|(w, out)| *out = from_f16(*w));
+    w.convert_to_f32_slice(out);
 }
 
 #[multiversion(targets("x86_64+avx2+fma"))]
