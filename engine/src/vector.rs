@@ -150,6 +150,29 @@ pub(crate) fn axpy(a: f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
+/// y ← y + w ∘ x.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+pub(crate) fn add_products(w: &[f32], x: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(w).zip(x).for_each(|((y, w), x)| *y += w * x);
+}
+
+/// y ← the pairs of x, turned by angles whose cos and sin are pairs of `turns`: neighbours, or the first half with the second.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+pub(crate) fn rotate(x: &[f32], turns: &[f32], neighbours: bool, y: &mut [f32]) {
+    let (turns, _) = turns.as_chunks::<2>();
+    if neighbours {
+        for ((y, [a, b]), [cos, sin]) in y.as_chunks_mut::<2>().0.iter_mut().zip(x.as_chunks().0).zip(turns) {
+            *y = [a * cos - b * sin, b * cos + a * sin];
+        }
+    } else {
+        let half = y.len() / 2;
+        let ((first, second), (a, b)) = (y.split_at_mut(half), x.split_at(half));
+        for ((((first, second), a), b), [cos, sin]) in first.iter_mut().zip(second).zip(a).zip(b).zip(turns) {
+            (*first, *second) = (a * cos - b * sin, b * cos + a * sin);
+        }
+    }
+}
+
 /// s ← s · a + b, so many times, for all of many s at once.
 #[multiversion(targets("x86_64+avx2+fma"))]
 pub(crate) fn multiply_adds<const CHAINS: usize>(sums: &mut [[f32; 8]; CHAINS], a: f32, b: f32, steps: usize) {

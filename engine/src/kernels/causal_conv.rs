@@ -1,7 +1,7 @@
 //! Causal depth-wise convolution with its window, and the activation or the residual after it.
 
 use super::*;
-use crate::vector::silus;
+use crate::vector::{add_products, silus};
 
 /// `y[t, f·C + c] = bias[f, c] + Σₖ w[f, c, k] · x[t − taps + 1 + k, c]` for `filters` filters of one input of C channels,
 /// then `silu`; the rows before this run come from the window. The last tap is the current token.
@@ -96,7 +96,7 @@ impl Kernel for CausalConv {
                 y.copy_from_slice(&bias[..y_width]);
                 for (w, row) in by_tap.chunks(y_width).zip(rows) {
                     for (y, w) in y.chunks_mut(channels).zip(w.chunks(channels)) {
-                        y.iter_mut().zip(w).zip(row).for_each(|((y, w), x)| *y += w * x);
+                        add_products(w, row, y);
                     }
                 }
                 if self.silu {

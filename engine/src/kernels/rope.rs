@@ -1,6 +1,9 @@
 //! Rotary position embedding (arXiv 2104.09864): pairs of a head's elements turned by an angle that grows with the position.
 
+use std::borrow::Cow;
+
 use super::*;
+use crate::vector::rotate;
 
 /// For each pair (i, j) number n of each head: (yᵢ, yⱼ) = (xᵢ, xⱼ) turned by the angle p · fₙ of position p and frequency fₙ.
 /// Inputs: x `[tokens, heads · head_dim]` and the table of [`Rope::table`], `[rows, head_dim]`.
@@ -64,15 +67,14 @@ impl Rope {
     }
 
     /// cos and sin of each pair's angle at a position.
-    fn turns(&self, table: &[f32], position: usize, turns: &mut [f32]) {
+    fn turns<'a>(&self, table: &'a [f32], position: usize) -> Cow<'a, [f32]> {
         let row = |row: usize| &table[row * self.head_dim..][..self.head_dim];
         match self.positions {
-            Positions::Periodic(period) => turns.copy_from_slice(row(position % period)),
+            Positions::Periodic(period) => row(position % period).into(),
             Positions::Full => {
                 let (a, b) = (row(COARSE + position / COARSE), row(position % COARSE));
-                for ((turn, a), b) in turns.chunks_mut(2).zip(a.chunks(2)).zip(b.chunks(2)) {
-                    (turn[0], turn[1]) = (a[0] * b[0] - a[1] * b[1], a[1] * b[0] + a[0] * b[1]);
-                }
+                let pairs = a.chunks(2).zip(b.chunks(2));
+                pairs.flat_map(|(a, b)| [a[0] * b[0] - a[1] * b[1], a[1] * b[0] + a[0] * b[1]]).collect()
             }
         }
     }
@@ -110,21 +112,15 @@ impl Kernel for Rope {
     fn reference(&self, args: &mut Args<'_>) {
         let [x, table] = args.inputs[..] else { unreachable!("two inputs are only read") };
         let y = &mut args.outputs[0];
-        let (width, distance) = (y.width(), self.distance());
-        let mut turns = vec![0.0; self.head_dim];
+        let width = y.width();
         for s in &args.step.sequences {
-            for t in 0..s.count {
-                let r = (s.first_row + t) as usize;
-                self.turns(table.f32s(), (s.position + t) as usize, &mut turns);
-                let (x, y) = (x.row(r), &mut y.f32s()[r * width..][..width]);
-                for (x, y) in x.chunks(self.head_dim).zip(y.chunks_mut(self.head_dim)) {
-                    for (pair, turn) in turns.chunks(2).enumerate() {
-                        let i = if self.interleaved { 2 * pair } else { pair };
-                        let (a, b) = (x[i], x[i + distance]);
-                        (y[i], y[i + distance]) = (a * turn[0] - b * turn[1], b * turn[0] + a * turn[1]);
-                    }
+            let (first, count) = (s.first_row as usize, s.count as usize);
+            row_by_row(&mut y.f32s()[first * width..][..count * width], width, |t, y| {
+                let turns = self.turns(table.f32s(), s.position as usize + t);
+                for (x, y) in x.row(first + t).chunks(self.head_dim).zip(y.chunks_mut(self.head_dim)) {
+                    rotate(x, &turns, self.interleaved, y);
                 }
-            }
+            });
         }
     }
 
