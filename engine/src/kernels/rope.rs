@@ -159,9 +159,8 @@ mod tests {
         let rope = Rope { head_dim: 8, positions: Positions::Full, interleaved: false };
         let frequencies = Rope::frequencies(8, 500_000.0);
         let table = rope.table(&frequencies);
-        let mut turns = [0.0; 8];
         for position in [0, 1, 1023, 1024, 1025, 65_537, 131_071, MAX_POSITIONS - 1] {
-            rope.turns(&table, position, &mut turns);
+            let turns = rope.turns(&table, position);
             for (turn, frequency) in turns.chunks(2).zip(&frequencies) {
                 let angle = position as f64 * frequency;
                 assert!((f64::from(turn[0]) - angle.cos()).abs() < 3e-7, "cos at {position}");

@@ -62,7 +62,7 @@ impl TttMlp {
         let (w1, rest) = fast.split_at_mut(hd * wide);
         let (b1, rest) = rest.split_at_mut(wide);
         let (w2, b2) = rest.split_at_mut(wide * hd);
-        let mut hidden = vec![0.0; mini_batch * wide];
+        let (mut hidden, mut steps) = (vec![0.0; mini_batch * wide], vec![0.0; mini_batch * wide]);
         let (mut zs, mut scores) = (vec![0.0; mini_batch * hd], vec![0.0; mini_batch * mini_batch]);
         for batch in head.mini_batches(mini_batch) {
             let (Batch { t, n, start }, end) = (batch, batch.end());
@@ -87,12 +87,12 @@ impl TttMlp {
                 let h2 = &mut open[(start + i) * row + hd + 2 * wide..][..hd];
                 inner_gradient(head, z2, targets.v.row(t + i), head.k.row(t + i), targets.lr(t + i), h2);
             }
-            for (i, z1) in hidden.chunks(wide).enumerate() {
-                let (k_h1_x2, h2) = open[(start + i) * row..][..row].split_at_mut(hd + 2 * wide);
-                let h1 = &mut k_h1_x2[hd..hd + wide];
-                h1.fill(0.0);
-                product(1.0, View::new(h2, 1, hd, hd), second.t(), h1, wide);
+            let steps = &mut steps[..n * wide];
+            steps.fill(0.0);
+            product(1.0, View::new(&open[start * row + hd + 2 * wide..], n, hd, row), second.t(), steps, wide);
+            for (i, (h1, z1)) in steps.chunks_mut(wide).zip(hidden.chunks(wide)).enumerate() {
                 times_gelu_slope(h1, z1);
+                open[(start + i) * row + hd..][..wide].copy_from_slice(h1);
             }
 
             // q and then x̄2 against the rows that each token has seen: scores (1 + a·b_j) tok_i, zero for what is to come.

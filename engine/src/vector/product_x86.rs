@@ -9,43 +9,44 @@ use bytemuck::must_cast;
 
 use super::{Matrix, Scratch, View, ViewMut, widen};
 
-/// Most numbers in B: it stays in the second cache, and of each tile's columns in the first.
+/// Most numbers in a B that is read where it is: it stays in the second cache, and of each tile's columns in the first.
 const MOST: usize = 1 << 15;
 
-/// Columns of B come in groups of so many.
+/// Columns of a tile come in groups of so many.
 const GROUP: usize = 16;
 
+/// Columns of a transposed B that are turned at a time, and elements of them: what is turned stays in the first cache.
+const PANEL: usize = 32;
+const DEPTH: usize = 256;
+
 thread_local! {
-    /// A transposed B, turned; kept so that no call allocates.
+    /// Kept so that no call allocates.
     static TURNED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// See [`super::product`], whose sizes have been checked; false if it is not for this product, or this processor.
 pub(super) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], stride: usize) -> bool {
     let (k, n) = (b.rows, b.columns);
-    if !(4..=64).contains(&a.rows) || k * n > MOST || !n.is_multiple_of(GROUP) {
+    if a.rows < 4 || !(a.row == 1 || a.column == 1) || !has_instructions() {
         return false;
     }
     let mut c = ViewMut::new(c, a.rows, n, stride);
-    if b.column == 1 {
-        return tiled(alpha, a, b, &mut c);
+    if b.column == 1 && n.is_multiple_of(GROUP) && k * n <= MOST && a.rows <= 64 {
+        tiled(alpha, a, b, &mut c);
+        return true;
     }
-    // Of more columns, elements that are written one after the other would lie in the same lines of the cache.
-    if n > 2 * GROUP {
-        return false;
+    if b.row == 1 {
+        TURNED.with_borrow_mut(|turned| {
+            for first in (0..n).step_by(PANEL) {
+                let n = PANEL.min(n - first);
+                let columns = from_fn(|i| &b.data[(first + i.min(n - 1)) * b.column..][..k]);
+                add_panel(alpha, a, columns, turned, &mut c.part(first, n));
+            }
+        });
+        return true;
     }
-    TURNED.with_borrow_mut(|turned| {
-        turned.resize(k * n, 0.0);
-        for (j, column) in b.data.chunks(b.column).take(n).enumerate() {
-            turned[j..].iter_mut().step_by(n).zip(column.iter().step_by(b.row)).for_each(|(to, x)| *to = *x);
-        }
-        tiled(alpha, a, View::new(turned, k, n, n), &mut c)
-    })
+    false
 }
-
-/// Stored rows that are widened at a time, and columns of them that are then turned: what is turned stays in the first cache.
-const PANEL: usize = 32;
-const DEPTH: usize = 256;
 
 /// See [`super::product_stored`]; false if it is not for this product, or this processor.
 pub(super) fn product_stored(
@@ -62,27 +63,30 @@ pub(super) fn product_stored(
     // Rows that are no multiple of a page apart, or they would lie in the same lines of the cache.
     let (k, apart) = (a.columns, a.columns + GROUP);
     weights.resize(PANEL * apart, 0.0);
-    turned.resize(PANEL * DEPTH, 0.0);
     for first in (0..c.columns()).step_by(PANEL) {
         let n = PANEL.min(c.columns() - first);
         for (i, row) in weights.chunks_mut(apart).take(n).enumerate() {
             widen(w, start + (first + i) * stride, &mut row[..k]);
         }
-        let mut panel = c.part(first, n);
-        for l in (0..k).step_by(DEPTH) {
-            let depth = DEPTH.min(k - l);
-            // What is beyond the last row is not used.
-            let rows: [&[f32]; PANEL] = from_fn(|i| &weights[i * apart + l..][..depth]);
-            #[expect(unsafe_code, reason = "only a program knows what its processor has")]
-            // SAFETY: the processor has AVX2.
-            unsafe {
-                turn(rows, turned.as_chunks_mut().0);
-            }
-            let (a, b) = (a.columns(l, depth), View::new(turned, depth, PANEL, PANEL));
-            tiled(1.0, a, b, &mut panel);
-        }
+        add_panel(1.0, a, from_fn(|i| &weights[i * apart..][..k]), turned, &mut c.part(first, n));
     }
     true
+}
+
+/// C ← C + alpha A B, with the columns of B of which C has the first.
+fn add_panel(alpha: f32, a: View<'_>, columns: [&[f32]; PANEL], turned: &mut Vec<f32>, c: &mut ViewMut<'_>) {
+    let k = a.columns;
+    turned.resize(PANEL * DEPTH, 0.0);
+    for l in (0..k).step_by(DEPTH) {
+        let depth = DEPTH.min(k - l);
+        #[expect(unsafe_code, reason = "only a program knows what its processor has")]
+        // SAFETY: the processor has AVX2.
+        unsafe {
+            turn(columns.map(|column| &column[l..l + depth]), turned.as_chunks_mut().0);
+        }
+        let b = View::new(turned, depth, c.columns().next_multiple_of(GROUP), PANEL);
+        tiled(alpha, a.columns(l, depth), b, c);
+    }
 }
 
 /// Columns of rows become rows, eight of each at a time.
@@ -123,20 +127,16 @@ fn has_instructions() -> bool {
 }
 
 /// The product of A with a B whose rows lie in one piece: with as many columns as C has, or with whole groups of which C has the first.
-fn tiled(alpha: f32, a: View<'_>, b: View<'_>, c: &mut ViewMut<'_>) -> bool {
+fn tiled(alpha: f32, a: View<'_>, b: View<'_>, c: &mut ViewMut<'_>) {
     #[expect(unsafe_code, reason = "only a program knows what its processor has")]
     // SAFETY: the processor has what each is compiled for.
     unsafe {
         if std::is_x86_feature_detected!("avx512f") {
             avx512::product(alpha, a, b, c);
-            return true;
-        }
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+        } else {
             avx2::product(alpha, a, b, c);
-            return true;
         }
     }
-    false
 }
 
 /// The product with vectors of so many lanes, in tiles of so many rows by two vectors: as many sums as the registers hold beside the operands.
