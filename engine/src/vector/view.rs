@@ -20,6 +20,7 @@ impl<'a> View<'a> {
     }
 
     /// `n` columns from `start` on.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn columns(self, start: usize, n: usize) -> View<'a> {
         View { data: &self.data[start * self.column..], columns: n, ..self }
     }

@@ -6,11 +6,13 @@ use anyhow::Result;
 use fastweight::bench::{Family, Size};
 use fastweight::caps::Caps;
 use fastweight::generate::{Purpose, outline};
+use fastweight::graph::fuse::scans::TwoPasses;
 use fastweight::kernels::{Cost, Launch, Operand};
 use fastweight::models;
-use fastweight::plan::{Place, PlanStep};
+use fastweight::plan::{Place, Plan, PlanStep};
 use fastweight::step::{Sequence, Step};
-use fastweight::tensor::DType;
+use fastweight::tensor::{DType, Desc};
+use fastweight::tuning::{self, Timing, Tuning};
 
 /// Tokens that a run of a prefill takes: a GPU is given no more at a time, so that whoever cancels does not wait.
 pub const CHUNK: usize = 256;
@@ -34,6 +36,8 @@ pub struct Run {
     pub family: Family,
     pub size: Size,
     pub purpose: Purpose,
+    /// Whether its scans go in two passes, as they do where that was measured to be faster.
+    pub two_passes: bool,
     /// Tokens of the run.
     pub tokens: usize,
     /// Positions of the last of them; 0 where the state has one size.
@@ -70,14 +74,35 @@ impl Run {
         let opened = size.opened(family, DType::F16);
         let model = models::open(&opened.checkpoint, opened.config.as_ref())?;
         let (caps, wanted) = (caps(), if purpose == Purpose::Decode { 1 } else { CHUNK });
-        let plan = outline(&*model, purpose, wanted, &caps)?.plan;
+        Ok(Run::of(family, size, purpose, outline(&*model, purpose, wanted, &caps)?.plan, wanted, &caps))
+    }
+
+    /// The same with its scans in two passes, of a family that has them.
+    pub fn in_two_passes(family: Family, size: Size, purpose: Purpose) -> Result<Run> {
+        let opened = size.opened(family, DType::F16);
+        let model = models::open(&opened.checkpoint, opened.config.as_ref())?;
+        let whole = outline(&*model, purpose, CHUNK, &caps())?.plan;
+        let faster = |step: &PlanStep| {
+            let (io, written) = (&step.io, |i: usize| step.io.outputs.get(i).map(|o| &o.desc));
+            let inputs: Vec<&Desc> = io.inputs.iter().map(|o| &o.desc).chain([written(1)?, written(2)?]).collect();
+            let name = TwoPasses::of(&step.op, &inputs)?.name(&caps())?;
+            let nanoseconds = BTreeMap::from([(name, 1), (step.launch.name(), 2)]);
+            Some(Timing { size: tuning::Size::of(&step.op, io), nanoseconds })
+        };
+        let timings = whole.steps.iter().filter_map(faster).collect();
+        let caps = Caps { tuning: Tuning { timings, ..Tuning::default() }.into(), ..caps() };
+        let plan = outline(&*model, purpose, CHUNK, &caps)?.plan;
+        Ok(Run { two_passes: true, ..Run::of(family, size, purpose, plan, CHUNK, &caps) })
+    }
+
+    fn of(family: Family, size: Size, purpose: Purpose, plan: Plan, wanted: usize, caps: &Caps) -> Run {
         // A plan's work is that of a full context, so its grids are to be as well.
         let context = plan.states.states.iter().filter(|s| s.grows).map(|s| s.desc.shape[1]).max().unwrap_or(0);
         let sequence = Sequence::new((context.max(wanted) - wanted) as u32, wanted as u32);
         let step = Step::new(vec![sequence]);
         let mut rows: Vec<Row> = Vec::new();
         for planned in &plan.steps {
-            let row = row(planned, &step, &caps);
+            let row = row(planned, &step, caps);
             let same = |r: &&mut Row| {
                 (r.launch.name(), &r.places, &r.shape, r.workgroups)
                     == (row.launch.name(), &row.places, &row.shape, row.workgroups)
@@ -93,13 +118,13 @@ impl Run {
             }
         }
         let weight_bytes = plan.weight_bytes();
-        Ok(Run { family, size, purpose, tokens: wanted, context, weight_bytes, rows })
+        Run { family, size, purpose, two_passes: false, tokens: wanted, context, weight_bytes, rows }
     }
 
     /// What it is called in headings.
     pub fn name(&self) -> String {
         let what = if self.purpose == Purpose::Decode { "decode" } else { "prefill" };
-        format!("{} {}, {what}", self.family, self.size)
+        format!("{} {}, {what}{}", self.family, self.size, if self.two_passes { " in two passes" } else { "" })
     }
 
     pub fn dispatches(&self) -> usize {

@@ -30,6 +30,7 @@ fn main() -> Result<()> {
                 runs.push(Run::new(family, size, purpose)?);
             }
         }
+        runs.push(Run::in_two_passes(Family::TttLinear, size, Purpose::Prefill)?);
     }
     let shaders = Shaders::compile(&driver, &runs)?;
     shaders.tell(&mut runs);

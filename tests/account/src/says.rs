@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use fastweight::bench::Family;
 use fastweight::generate::Purpose;
 
-use crate::bounds::{Bound, LAUNCH, Times, UNITS};
+use crate::bounds::{BANDWIDTH, Bound, LAUNCH, Times, UNITS};
 use crate::launches::{Row, Run};
 use crate::page::{short, thousands};
 use crate::shaders::{MOST_WAVES, Shader, Shaders};
@@ -24,6 +24,7 @@ pub fn says(runs: &[Run], shaders: &Shaders) -> Result<Vec<String>> {
     let mut lines =
         vec![writing(runs, "125m"), writing(runs, "1.3b"), reading(runs, shaders, "125m"), reading(runs, shaders, "1.3b")];
     lines.push(idle(runs)?);
+    lines.push(passes(runs));
     lines.push(narrow(runs));
     lines.push(serial(runs)?);
     lines.extend([spills(shaders), registers(shaders), occupancy(shaders), loops(shaders), loads(shaders)]);
@@ -32,7 +33,7 @@ pub fn says(runs: &[Run], shaders: &Shaders) -> Result<Vec<String>> {
 
 /// The runs of a purpose at a size.
 fn of<'a>(runs: &'a [Run], size: &'a str, purpose: Purpose) -> impl Iterator<Item = &'a Run> {
-    runs.iter().filter(move |r| r.size.name == size && r.purpose == purpose)
+    runs.iter().filter(move |r| r.size.name == size && r.purpose == purpose && !r.two_passes)
 }
 
 fn rate(run: &Run, seconds: f64) -> String {
@@ -110,6 +111,28 @@ fn idle(runs: &[Run]) -> Result<String> {
          by side fill them: heads of all of them run at once.",
         figures.join("; ")
     ))
+}
+
+/// The scans in two passes.
+fn passes(runs: &[Run]) -> String {
+    let figures = runs.iter().filter(|r| r.two_passes).map(|run| {
+        let rows = run.rows.iter().filter(|r| r.op.starts_with("ttt_"));
+        let each: Vec<String> = rows
+            .map(|r| {
+                let times = r.times();
+                let (expected, of_bytes) = (short(times.expected() * 1e6), short(r.cost.least / BANDWIDTH * 1e6));
+                format!("{} {expected} µs ({} workgroups, {of_bytes} µs by bytes)", r.op, r.workgroups)
+            })
+            .collect();
+        format!("{} {} {}", run.family, run.size.name, each.join(" then "))
+    });
+    let figures: Vec<String> = figures.collect();
+    format!(
+        "**In two passes** a scan of TTT-Linear has its outputs side by side, a workgroup a mini-batch, for which W and b of every mini-batch go through memory, or through a \
+         cache that holds them: {}. The engine does so where it measured that to be faster on a device. TTT-MLP has no such passes: its models are 8 times as large, and moving \
+         them would take longer than what idles.",
+        figures.join("; ")
+    )
 }
 
 /// Products of so few tiles that vector units have none; the worst first.
