@@ -41,13 +41,13 @@ impl Slots {
     }
 }
 
-/// What both passes have from an output pass of so many tokens and sequences on: the shape of the models.
+/// The models of a run of so many tokens and sequences.
 pub(super) fn models(geometry: &Geometry, tokens: usize, sequences: usize) -> Desc {
     let slots = Slots { mini_batch: geometry.mini_batch }.most(tokens, sequences);
     Desc::fixed(DType::F32, &[slots * geometry.heads, TttLinear::fast_len(geometry)])
 }
 
-/// The models of a head's mini-batches, of which the first has this row.
+/// The row of the model of a head's first mini-batch.
 pub(super) fn first_model(geometry: &Geometry, head: &Head<'_>, index: usize) -> usize {
     let slots = Slots { mini_batch: geometry.mini_batch };
     slots.first(index / geometry.heads, head.first_row) * geometry.heads + index % geometry.heads

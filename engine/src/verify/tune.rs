@@ -31,7 +31,7 @@ pub enum Effort {
 
 /// Whether [`tune`] would find nothing new for these plans.
 pub fn is_tuned(device: &Device, plans: &[Plan]) -> bool {
-    device.is_cpu() || (unknown(device, plans, Effort::Once).is_empty() && untimed(device, plans).is_empty())
+    device.is_cpu() || (untimed(device, plans).is_empty() && unknown(device.caps(), plans, &[]).is_empty())
 }
 
 /// Checks the launches that these plans may use on their device, and times those that compute the same; what the device was given of it already
@@ -50,8 +50,8 @@ pub async fn tune(
     }
     let device = &device.without_profile();
     let start = Instant::now();
-    let checks = checks(device.caps(), &unknown(device, plans, effort), effort);
     let steps = if effort == Effort::Once { untimed(device, plans) } else { Vec::new() };
+    let checks = checks(device.caps(), &unknown(device.caps(), plans, &steps), effort);
     let total = checks.len() + steps.len();
     for (done, check) in checks.into_iter().enumerate() {
         if matches!(effort, Effort::EveryStart { within } if start.elapsed() >= within) {
@@ -66,7 +66,8 @@ pub async fn tune(
     for (i, step) in steps.iter().enumerate() {
         progress(total - steps.len() + i, total);
         // The sizes of earlier steps may have been near.
-        if let Some(choice) = to_time(step, device, &tuning) {
+        let caps = Caps { tuning: Arc::new(tuning.clone()), ..device.caps().clone() };
+        if let Some(choice) = to_time(step, &caps, device.is_software()) {
             let began = Instant::now();
             time(device, step, &choice, &mut tuning).await?;
             log::debug!("timed {} in {:.3} s", step.label, began.elapsed().as_secs_f64());
@@ -84,10 +85,9 @@ fn candidates(step: &PlanStep, caps: &Caps) -> Vec<Launch> {
     candidates
 }
 
-/// The launches that these plans may use and of which nothing is known, with their kernels: first those that they do use. What may take the place of
-/// a step is used only once it was timed.
-fn unknown(device: &Device, plans: &[Plan], effort: Effort) -> Vec<(&'static str, Launch)> {
-    let caps = device.caps();
+/// The launches that these plans may use and of which nothing is known, with their kernels: first those that they do use, and last what may take the
+/// place of the steps that are to be timed.
+fn unknown(caps: &Caps, plans: &[Plan], untimed: &[&PlanStep]) -> Vec<(&'static str, Launch)> {
     let (mut planned, mut others) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for step in plans.iter().flat_map(|p| &p.steps) {
@@ -98,7 +98,6 @@ fn unknown(device: &Device, plans: &[Plan], effort: Effort) -> Vec<(&'static str
             }
         }
     }
-    let untimed = if effort == Effort::Once { untimed(device, plans) } else { Vec::new() };
     for (kernel, launch) in untimed.iter().filter_map(|step| two_passes(step)?.launches(caps)).flatten() {
         if !caps.tuning.knows(&launch.name()) && seen.insert(launch.name()) {
             others.push((kernel, launch));
@@ -210,22 +209,23 @@ fn two_passes(step: &PlanStep) -> Option<TwoPasses> {
     TwoPasses::of(&step.op, &case.inputs.iter().map(|i| &i.desc).collect::<Vec<_>>())
 }
 
-/// What has to be timed of a step: more than one way, and none at a size that is near.
-fn to_time(step: &PlanStep, device: &Device, tuning: &Tuning) -> Option<Choice> {
-    let caps = Caps { tuning: Arc::new(tuning.clone()), ..device.caps().clone() };
-    let variants = tuning.usable(candidates(step, &caps));
-    let passes = two_passes(step).and_then(|passes| Some((passes.name(&caps)?, passes)));
-    let names: Vec<String> = variants.iter().map(Launch::name).chain(passes.iter().map(|p| p.0.clone())).collect();
+/// What has to be timed of a step on a device with `caps`: more than one way, and none at a size that is near.
+fn to_time(step: &PlanStep, caps: &Caps, in_software: bool) -> Option<Choice> {
     let size = Size::of(&step.op, &step.io);
-    let small = step.io.least_bytes() <= MOST_BYTES && (size.operations <= MOST_OPERATIONS_IN_SOFTWARE || !device.is_software());
-    let near = || tuning.nearest(size, &names).is_some_and(|(_, distance)| distance <= NEAR);
-    (names.len() > 1 && small && !near()).then_some(Choice { variants, passes })
+    if step.io.least_bytes() > MOST_BYTES || (in_software && size.operations > MOST_OPERATIONS_IN_SOFTWARE) {
+        return None;
+    }
+    let variants = caps.tuning.usable(candidates(step, caps));
+    let passes = two_passes(step).and_then(|passes| Some((passes.name(caps)?, passes)));
+    let names: Vec<String> = variants.iter().map(Launch::name).chain(passes.iter().map(|p| p.0.clone())).collect();
+    let near = || caps.tuning.nearest(size, &names).is_some_and(|(_, distance)| distance <= NEAR);
+    (names.len() > 1 && !near()).then_some(Choice { variants, passes })
 }
 
 /// The steps of plans that have to be timed.
 fn untimed<'a>(device: &Device, plans: &'a [Plan]) -> Vec<&'a PlanStep> {
     let mut steps: Vec<&PlanStep> = Vec::new();
-    for step in plans.iter().flat_map(|p| &p.steps).filter(|step| to_time(step, device, &device.caps().tuning).is_some()) {
+    for step in plans.iter().flat_map(|p| &p.steps).filter(|step| to_time(step, device.caps(), device.is_software()).is_some()) {
         if !steps.iter().any(|s| s.op == step.op && s.io == step.io) {
             steps.push(step);
         }
