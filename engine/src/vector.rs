@@ -1,6 +1,8 @@
 //! Arithmetic on rows of floats for the references: the few loops that are hot on the CPU device, compiled for several
 //! instruction sets and chosen when the program runs.
 
+use std::cell::RefCell;
+
 use half::{bf16, f16};
 use multiversion::multiversion;
 
@@ -211,34 +213,39 @@ pub(crate) fn product(alpha: f32, a: View<'_>, b: View<'_>, c: &mut [f32], strid
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use product_simd128::product as packed_product;
 
-/// C ← C + A Wᵀ, W stored rows of which the first begins at element (or word) `start` and each next one `stride` behind; `scratch` is kept for the
-/// next call.
-pub(crate) fn product_stored(a: View<'_>, w: Matrix<'_>, start: usize, stride: usize, mut c: ViewMut<'_>, scratch: &mut Scratch) {
-    #[cfg(target_arch = "x86_64")]
-    if product_x86::product_stored(a, w, start, stride, &mut c, scratch) {
-        return;
+/// C ← C + A Wᵀ, W stored rows of which the first begins at element (or word) `start` and each next one `stride` behind.
+pub(crate) fn product_stored(a: View<'_>, w: Matrix<'_>, start: usize, stride: usize, mut c: ViewMut<'_>) {
+    thread_local! {
+        // Kept so that no call allocates.
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
-    let (rows, k, n) = (a.rows, a.columns, c.columns());
-    scratch.sums.clear();
-    scratch.sums.resize(rows * n, 0.0);
-    let panel = if let Matrix::F32(w) = w {
-        View::new(&w[start..], n, k, stride)
-    } else {
-        scratch.weights.resize(n * k, 0.0);
-        for (i, row) in scratch.weights.chunks_mut(k).take(n).enumerate() {
-            widen(w, start + i * stride, row);
+    SCRATCH.with_borrow_mut(|scratch| {
+        #[cfg(target_arch = "x86_64")]
+        if product_x86::product_stored(a, w, start, stride, &mut c, scratch) {
+            return;
         }
-        View::new(&scratch.weights, n, k, k)
-    };
-    product(1.0, a, panel.t(), &mut scratch.sums, n);
-    for (r, sums) in scratch.sums.chunks(n).enumerate() {
-        c.row(r).iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
-    }
+        let (rows, k, n) = (a.rows, a.columns, c.columns());
+        scratch.sums.clear();
+        scratch.sums.resize(rows * n, 0.0);
+        let panel = if let Matrix::F32(w) = w {
+            View::new(&w[start..], n, k, stride)
+        } else {
+            scratch.weights.resize(n * k, 0.0);
+            for (i, row) in scratch.weights.chunks_mut(k).take(n).enumerate() {
+                widen(w, start + i * stride, row);
+            }
+            View::new(&scratch.weights, n, k, k)
+        };
+        product(1.0, a, panel.t(), &mut scratch.sums, n);
+        for (r, sums) in scratch.sums.chunks(n).enumerate() {
+            c.row(r).iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
+        }
+    });
 }
 
 /// Room for a product with stored rows: weights as floats, and sums or weights in another order.
 #[derive(Default)]
-pub(crate) struct Scratch {
+struct Scratch {
     weights: Vec<f32>,
     sums: Vec<f32>,
 }
@@ -396,7 +403,7 @@ mod tests {
                 let x: Vec<f32> = (0..m * (k + 5)).map(|i| ((i * 7) % 13) as f32 / 13.0 - 0.4).collect();
                 let mut y = vec![1.0; m * (n + 3)];
                 let (a, c) = (View::new(&x, m, k, k + 5), ViewMut::new(&mut y, m, n, n + 3));
-                product_stored(a, w, desc.stride(), desc.stride(), c, &mut Scratch::default());
+                product_stored(a, w, desc.stride(), desc.stride(), c);
                 for (i, y) in y.iter().enumerate() {
                     let (r, j) = (i / (n + 3), i % (n + 3));
                     let sum = if j < n { dot_stored(w, (j + 1) * desc.stride(), &x[r * (k + 5)..][..k]) } else { 0.0 };

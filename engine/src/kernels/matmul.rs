@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::embed::{expect_matrix, with_weight};
 use super::*;
-use crate::vector::{Scratch, View, ViewMut, product_stored};
+use crate::vector::{View, ViewMut, product_stored};
 
 /// `y[t, n] = Σₖ x[t, k] · w[n, k]`, added to the last input in place if `residual`.
 /// Inputs: x `[rows, k]`, w `[n, k]` in a weight format, and with `residual` y `[rows, n]`.
@@ -130,10 +130,6 @@ impl Kernel for Matmul {
     fn reference(&self, args: &mut Args<'_>) {
         /// Most rows of the weight that one panel has.
         const PANEL: usize = 256;
-        thread_local! {
-            // Kept so that no call allocates.
-            static SCRATCH: std::cell::RefCell<Scratch> = std::cell::RefCell::default();
-        }
         let [x, w] = args.inputs[..] else { unreachable!("two inputs are only read") };
         let (rows, k, first) = (x.live(args.step), x.operand.desc.width(), args.part.first as usize);
         let (count, residual) = (args.part.count as usize, self.residual);
@@ -152,7 +148,7 @@ impl Kernel for Matmul {
                 (0..rows).for_each(|r| y.row(r).fill(0.0));
             }
             let stride = w.operand.stride;
-            SCRATCH.with_borrow_mut(|scratch| product_stored(x, w.matrix(), panel * size * stride, stride, y, scratch));
+            product_stored(x, w.matrix(), panel * size * stride, stride, y);
         });
     }
 
